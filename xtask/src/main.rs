@@ -1,0 +1,55 @@
+//! The project's commands (`cargo xtask …`): start, stop, watch and test. This file only picks one;
+//! it compiles before everything else, so this package keeps its dependencies few.
+
+mod args;
+mod down;
+mod foreground;
+mod guard;
+mod http;
+mod interrupt;
+mod launch;
+mod layout;
+mod logs;
+mod ports;
+mod process;
+mod procfs;
+mod progress;
+mod restart;
+mod scratch;
+mod secrets;
+mod servers;
+mod status;
+mod test;
+mod tools;
+mod up;
+mod wait;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Arguments, Command};
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    procfs::require()?;
+    interrupt::install()?;
+    match arguments.command {
+        Command::Up(options) => up::run(&options),
+        Command::Down(options) => down::run(&options.place.layout()?, options.wipe),
+        Command::Restart(options) => restart::run(&options.place.layout()?, &options.process),
+        Command::Logs(options) => logs::run(&options.place.layout()?, &options.process, options.follow),
+        Command::Status(options) => status::run(&options.place.layout()?),
+        Command::Test(options) => test::run(&options),
+        Command::Guard(options) => guard::run(&options),
+    }
+}

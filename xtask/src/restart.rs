@@ -1,0 +1,70 @@
+//! `restart`: one process again with the command that `up` gave it, dead or alive. Alive it is asked to stop in good order.
+
+use std::fs::{File, TryLockError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::launch::Launch;
+use crate::layout::Layout;
+use crate::process::{self, Log, STOP_LIMIT};
+use crate::wait;
+
+/// How long it may take to get ready.
+const READY_LIMIT: Duration = Duration::from_secs(90);
+/// PostgreSQL killed a moment ago does not start before its last child has noticed.
+const ATTEMPTS: u32 = 5;
+
+/// Stops and starts `name`, and returns when it is ready.
+pub(crate) fn run(layout: &Layout, name: &str) -> Result<()> {
+    let known = process::known(layout);
+    ensure!(
+        known.iter().any(|other| other == name),
+        "no process `{name}` in {}: {}",
+        layout.state.display(),
+        if known.is_empty() { "nothing was started".to_owned() } else { format!("there are {}", known.join(", ")) }
+    );
+    let _lock = lock(layout, name)?;
+    if let Some(pid) = process::pid(layout, name) {
+        println!("{name} (pid {pid}) is asked to stop");
+        if !process::stop(layout, name, STOP_LIMIT)? {
+            println!("{name} did not stop within {} s and was killed", STOP_LIMIT.as_secs());
+        }
+    }
+    if name == "rabbitmq" && process::pid(layout, "epmd").is_none() {
+        again(layout, "epmd")?;
+    }
+    again(layout, name)
+}
+
+fn again(layout: &Layout, name: &str) -> Result<()> {
+    let launch = Launch::load(layout, name)?;
+    let mut attempt = 1;
+    loop {
+        let mut child = process::start(layout, name, &launch, Log::Continue)?;
+        let Err(error) = process::wait_ready(layout, name, READY_LIMIT, |line| println!("{line}")) else {
+            println!("{name} is ready (pid {})", child.id());
+            return Ok(());
+        };
+        let died = child.try_wait().context("failed to look after it")?.is_some();
+        if name != "postgres" || !died || attempt == ATTEMPTS {
+            return Err(error);
+        }
+        attempt += 1;
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+/// Two `restart` of one process take turns.
+fn lock(layout: &Layout, name: &str) -> Result<File> {
+    let file = File::create(layout.run().join(format!("{name}.lock"))).context("failed to make the lock file")?;
+    let taken = wait::until(STOP_LIMIT + READY_LIMIT, || match file.try_lock() {
+        Ok(()) => Ok(Some(())),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    })?;
+    match taken {
+        Some(()) => Ok(file),
+        None => bail!("another `cargo xtask restart {name}` is still at work"),
+    }
+}

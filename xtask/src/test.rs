@@ -1,0 +1,96 @@
+//! `test`: every check that a change has to pass, one after the other, with the time of each. CI calls this and nothing else.
+
+mod bans;
+mod servers;
+mod tidy;
+
+use std::cell::OnceCell;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+
+use crate::args::TestOptions;
+use crate::layout::Layout;
+use crate::{interrupt, tools, wait};
+use servers::Servers;
+
+/// A step of cargo on a small machine, the first compilation included.
+const CARGO_LIMIT: Duration = Duration::from_hours(1);
+
+/// What the steps of one run share.
+struct Run {
+    layout: Layout,
+    /// Asked for at the start: a build of the whole workspace replaces the file that runs.
+    xtask: PathBuf,
+    /// Started by the step of that name.
+    servers: OnceCell<Servers>,
+}
+
+/// What a step does.
+type Work = fn(&Run) -> Result<()>;
+
+/// Every step with its name, in order. Each compiles what the steps before it left.
+const STEPS: [(&str, Work); 7] = [
+    ("bans", |run| bans::check(&run.layout)),
+    ("tidy", |run| tidy::check(&run.layout)),
+    ("format", |run| cargo(run, &["fmt", "--all", "--check"])),
+    ("lints", |run| cargo(run, &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])),
+    ("tests compiled", |run| cargo(run, &["test", "--workspace", "--no-run", "--quiet"])),
+    ("servers", |run| run.servers.set(Servers::start()?).map_err(|_| anyhow!("the servers run already"))),
+    ("tests", |run| cargo(run, &["test", "--workspace"])),
+];
+
+/// Runs the steps; the first failure ends it unless told to go on.
+pub(crate) fn run(options: &TestOptions) -> Result<()> {
+    let xtask = std::env::current_exe().context("failed to find xtask's own path")?;
+    let run = Run { layout: Layout::new(None, 0)?, xtask, servers: OnceCell::new() };
+    // At once, not after minutes of compiling.
+    tools::servers(&mut |line| println!("{line}"))?;
+    let mut times = Vec::new();
+    for (name, work) in STEPS {
+        interrupt::check()?;
+        println!("── {name}");
+        let start = Instant::now();
+        let outcome = work(&run);
+        times.push((name, start.elapsed(), outcome.is_ok()));
+        if let Err(error) = outcome {
+            println!("{name}: {error:#}");
+            if !options.keep_going {
+                break;
+            }
+        }
+    }
+    print_times(&times);
+    let failed: Vec<&str> = times.iter().filter(|(_, _, good)| !good).map(|(name, ..)| *name).collect();
+    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    Ok(())
+}
+
+fn print_times(times: &[(&str, Duration, bool)]) {
+    println!();
+    for (name, time, good) in times {
+        println!("step {name:<18}{:>8.1} s  {}", time.as_secs_f64(), if *good { "ok" } else { "FAILED" });
+    }
+    let all: Duration = times.iter().map(|(_, time, _)| *time).sum();
+    println!("step {:<18}{:>8.1} s", "all", all.as_secs_f64());
+}
+
+/// Runs cargo; what tests need to find the servers and this xtask is in its environment.
+fn cargo(run: &Run, args: &[&str]) -> Result<()> {
+    let what = format!("cargo {}", args.join(" "));
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(args).current_dir(&run.layout.root).env("PARLOR_XTASK", &run.xtask);
+    // A failed test would print forty lines of addresses.
+    command.env("RUST_LIB_BACKTRACE", "0");
+    if let Some(servers) = run.servers.get() {
+        servers.tell(&mut command);
+    }
+    let mut child = command.spawn().with_context(|| format!("failed to run {what}"))?;
+    let status = wait::child(&mut child, &what, CARGO_LIMIT)?;
+    if !status.success() {
+        bail!("{what} failed ({status}): see its message above");
+    }
+    Ok(())
+}
