@@ -1,8 +1,14 @@
-//! What tests against real servers need: a database, a virtual host and a Redis of their own on the servers of the run, and
-//! whole stacks of their own. It depends on no program, so that every program's tests can use it.
+//! What tests against real servers need: a database, a virtual host and a Redis of their own on the servers of the run,
+//! programs that never outlive the test, proxies that break things, and whole stacks. It depends on no program, so that every program's tests can use it.
 
+pub mod address;
 pub mod cleanup;
 pub mod http;
+pub mod keys;
+pub mod ports;
+pub mod program;
+pub mod proxy;
 pub mod servers;
+pub mod signal;
 pub mod stack;
 pub mod wait;

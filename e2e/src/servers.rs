@@ -47,8 +47,15 @@ impl Servers {
         })
     }
 
-    /// A database of this test's own with nothing in it.
+    /// A database of this test's own, with all migrations.
     pub async fn database(&self) -> Result<TestDatabase> {
+        let database = self.empty_database().await?;
+        database.migrate().await?;
+        Ok(database)
+    }
+
+    /// A database of this test's own with nothing in it.
+    pub async fn empty_database(&self) -> Result<TestDatabase> {
         TestDatabase::create(&self.database_url).await
     }
 

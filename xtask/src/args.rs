@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Logs(LogsOptions),
     /// Say which process runs, is ready, or died
     Status(StatusOptions),
+    /// Write what is generated from the sources and checked in
+    Gen(GenOptions),
     /// Run every check and test, with the time of each step
     Test(TestOptions),
     /// Wait for the end of standard input, then stop a stack; started by the commands above
@@ -113,6 +115,14 @@ pub(crate) struct LogsOptions {
 pub(crate) struct StatusOptions {
     #[command(flatten)]
     pub(crate) place: Place,
+}
+
+/// Flags of `gen`.
+#[derive(Args)]
+pub(crate) struct GenOptions {
+    /// Write nothing; fail if something checked in is out of date
+    #[arg(long)]
+    pub(crate) check: bool,
 }
 
 /// Flags of `test`.

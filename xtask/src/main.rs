@@ -1,9 +1,11 @@
-//! The project's commands (`cargo xtask …`): start, stop, watch and test. This file only picks one;
+//! The project's commands (`cargo xtask …`): start, stop, watch, generate and test. This file only picks one;
 //! it compiles before everything else, so this package keeps its dependencies few.
 
 mod args;
+mod cargo;
 mod down;
 mod foreground;
+mod generate;
 mod guard;
 mod http;
 mod interrupt;
@@ -49,6 +51,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Restart(options) => restart::run(&options.place.layout()?, &options.process),
         Command::Logs(options) => logs::run(&options.place.layout()?, &options.process, options.follow),
         Command::Status(options) => status::run(&options.place.layout()?),
+        Command::Gen(options) => generate::run(options.check),
         Command::Test(options) => test::run(&options),
         Command::Guard(options) => guard::run(&options),
     }

@@ -6,18 +6,14 @@ mod tidy;
 
 use std::cell::OnceCell;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::args::TestOptions;
 use crate::layout::Layout;
-use crate::{interrupt, tools, wait};
+use crate::{generate, interrupt, tools};
 use servers::Servers;
-
-/// A step of cargo on a small machine, the first compilation included.
-const CARGO_LIMIT: Duration = Duration::from_hours(1);
 
 /// What the steps of one run share.
 struct Run {
@@ -32,11 +28,12 @@ struct Run {
 type Work = fn(&Run) -> Result<()>;
 
 /// Every step with its name, in order. Each compiles what the steps before it left.
-const STEPS: [(&str, Work); 7] = [
+const STEPS: [(&str, Work); 8] = [
     ("bans", |run| bans::check(&run.layout)),
     ("tidy", |run| tidy::check(&run.layout)),
     ("format", |run| cargo(run, &["fmt", "--all", "--check"])),
     ("lints", |run| cargo(run, &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])),
+    ("generated files", |_| generate::run(true)),
     ("tests compiled", |run| cargo(run, &["test", "--workspace", "--no-run", "--quiet"])),
     ("servers", |run| run.servers.set(Servers::start()?).map_err(|_| anyhow!("the servers run already"))),
     ("tests", |run| cargo(run, &["test", "--workspace"])),
@@ -79,18 +76,12 @@ fn print_times(times: &[(&str, Duration, bool)]) {
 
 /// Runs cargo; what tests need to find the servers and this xtask is in its environment.
 fn cargo(run: &Run, args: &[&str]) -> Result<()> {
-    let what = format!("cargo {}", args.join(" "));
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(args).current_dir(&run.layout.root).env("PARLOR_XTASK", &run.xtask);
+    let mut command = crate::cargo::command(&run.layout, args);
+    command.env("PARLOR_XTASK", &run.xtask);
     // A failed test would print forty lines of addresses.
     command.env("RUST_LIB_BACKTRACE", "0");
     if let Some(servers) = run.servers.get() {
         servers.tell(&mut command);
     }
-    let mut child = command.spawn().with_context(|| format!("failed to run {what}"))?;
-    let status = wait::child(&mut child, &what, CARGO_LIMIT)?;
-    if !status.success() {
-        bail!("{what} failed ({status}): see its message above");
-    }
-    Ok(())
+    crate::cargo::run(command)
 }

@@ -82,6 +82,12 @@ pub(crate) fn servers(say: &mut dyn FnMut(&str)) -> Result<Tools> {
     })
 }
 
+/// PostgreSQL alone.
+pub(crate) fn postgres(say: &mut dyn FnMut(&str)) -> Result<Postgres> {
+    require(&[Need::Postgres], say)?;
+    find_postgres().context("PostgreSQL vanished")
+}
+
 fn require(needs: &[Need], say: &mut dyn FnMut(&str)) -> Result<()> {
     let missing: Vec<Need> = needs.iter().copied().filter(|need| !need.is_met()).collect();
     if missing.is_empty() {

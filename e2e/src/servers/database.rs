@@ -1,6 +1,9 @@
 //! A PostgreSQL database for one test.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
+use sqlx::migrate::Migrator;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 use super::{unique_name, with_path};
@@ -24,6 +27,16 @@ impl TestDatabase {
             .context("failed to create a database")?;
         admin.close().await.ok();
         Ok(Self { url: with_path(admin_url, &format!("/{name}")), name, admin_url: admin_url.to_owned() })
+    }
+
+    /// Applies all migrations of this checkout.
+    pub async fn migrate(&self) -> Result<()> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
+        let migrator = Migrator::new(folder).await.context("failed to read the migrations")?;
+        let mut connection = connect(&self.url).await?;
+        migrator.run(&mut connection).await.context("failed to migrate a database")?;
+        connection.close().await.ok();
+        Ok(())
     }
 
     /// A few connections to it.

@@ -1,0 +1,211 @@
+//! PostgreSQL: a pool that is there at once, migrations under a lock, and the question whether this program and this database
+//! suit each other.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+use clap::builder::FalseyValueParser;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, PgPool};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use crate::health::Check;
+use crate::retry::Backoff;
+use crate::shutdown::Shutdown;
+
+/// How long a request waits for a connection.
+const ACQUIRE_LIMIT: Duration = Duration::from_secs(3);
+/// The longest that a statement of a request may run.
+const STATEMENT_LIMIT: &str = "10s";
+/// A transaction whose program has stopped talking must not hold its locks for ever.
+const IDLE_TRANSACTION_LIMIT: &str = "30s";
+/// How often the database is asked whether it is there.
+const EVERY: Duration = Duration::from_secs(2);
+/// The longest that any one question of the watch may take.
+const ASK_LIMIT: Duration = Duration::from_secs(5);
+
+/// Where the database is.
+#[derive(Debug, Clone, Args)]
+pub struct DatabaseArgs {
+    /// Address of PostgreSQL, as `postgres://user:password@host:port/name`
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: String,
+    /// Run the migrations at the start
+    #[arg(long, env = "MIGRATE", value_parser = FalseyValueParser::new())]
+    pub migrate: bool,
+    /// Most connections to PostgreSQL
+    #[arg(long, env = "DATABASE_CONNECTIONS", default_value_t = 16, value_name = "COUNT")]
+    pub database_connections: u32,
+}
+
+/// A pool, and whether its database suits this program. Clones share both.
+#[derive(Clone)]
+pub struct Database {
+    pool: PgPool,
+    suitable: watch::Receiver<bool>,
+}
+
+/// The migrations of this build.
+pub fn migrator() -> Migrator {
+    let mut migrator = sqlx::migrate!("../migrations");
+    // After a roll-back the database knows migrations that this program does not: `min_program` says whether that is well.
+    migrator.set_ignore_missing(true);
+    migrator
+}
+
+/// Opens the pool and returns at once. A task then migrates if it is to, waits until the database suits a program of
+/// `program_version`, and says in `check` whether it is there. Call it inside the runtime.
+pub fn open(args: &DatabaseArgs, program_version: u32, check: Check, shutdown: &Shutdown) -> Result<Database> {
+    // The address holds a password: an error must not repeat it.
+    let plain = PgConnectOptions::from_str(&args.database_url)
+        .map_err(|_| {
+            anyhow::anyhow!("DATABASE_URL is no address of PostgreSQL (postgres://user:password@host:port/name)")
+        })?
+        .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1));
+    let limited = plain.clone().options([
+        ("statement_timeout", STATEMENT_LIMIT),
+        ("idle_in_transaction_session_timeout", IDLE_TRANSACTION_LIMIT),
+    ]);
+    let pool = PgPoolOptions::new()
+        .max_connections(args.database_connections)
+        .acquire_timeout(ACQUIRE_LIMIT)
+        .connect_lazy_with(limited);
+    let (sender, suitable) = watch::channel(false);
+    let keeper = Keeper { pool: pool.clone(), plain, migrate: args.migrate, program_version, check, suitable: sender };
+    let shutdown = shutdown.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = keeper.run() => {}
+            () = shutdown.begun() => {}
+        }
+    });
+    Ok(Database { pool, suitable })
+}
+
+impl Database {
+    /// The pool. Before `suitable` its tables may be missing.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Resolves once the database is migrated and suits this program; never, if the program is told to stop before.
+    pub async fn suitable(&self) {
+        let mut suitable = self.suitable.clone();
+        if suitable.wait_for(|suitable| *suitable).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Why the database cannot be used yet.
+#[derive(Debug, thiserror::Error)]
+enum Unsuitable {
+    #[error("PostgreSQL is not reachable: {0}")]
+    Unreachable(String),
+    #[error("failed to migrate: {0}")]
+    Migration(#[source] MigrateError),
+    #[error("the database waits for its migrations: it is at {found}, this program needs {needed}")]
+    Behind { found: i64, needed: i64 },
+    #[error("the database needs programs of version {needed} or later, this is version {version}: update it")]
+    TooNew { needed: i64, version: u32 },
+}
+
+struct Keeper {
+    pool: PgPool,
+    /// Without the limits of requests: a migration may take long.
+    plain: PgConnectOptions,
+    migrate: bool,
+    program_version: u32,
+    check: Check,
+    suitable: watch::Sender<bool>,
+}
+
+impl Keeper {
+    async fn run(self) {
+        let mut backoff = Backoff::new(Duration::from_millis(200), EVERY);
+        while let Err(error) = self.prepare().await {
+            self.check.not_ready(error.to_string());
+            sleep(backoff.next()).await;
+        }
+        self.check.ready();
+        self.suitable.send_replace(true);
+        backoff.reset();
+        loop {
+            match self.ask().await {
+                Ok(()) => {
+                    self.check.ready();
+                    backoff.reset();
+                    sleep(EVERY).await;
+                }
+                Err(error) => {
+                    self.check.not_ready(error.to_string());
+                    sleep(backoff.next()).await;
+                }
+            }
+        }
+    }
+
+    async fn prepare(&self) -> Result<(), Unsuitable> {
+        if self.migrate {
+            self.run_migrations().await?;
+        }
+        timeout(ASK_LIMIT, self.compare()).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    /// sqlx holds an advisory lock meanwhile: whoever comes second finds nothing left to do.
+    async fn run_migrations(&self) -> Result<(), Unsuitable> {
+        let opening = timeout(ASK_LIMIT, self.plain.connect());
+        let mut connection = opening.await.map_err(|_| late())?.map_err(|error| unreachable(&error))?;
+        let outcome = migrator().run_direct(None, &mut connection, false).await;
+        connection.close().await.ok();
+        outcome.map_err(Unsuitable::Migration)
+    }
+
+    /// Asked of a database that may have no tables at all, so these statements cannot be checked at compile time.
+    async fn compare(&self) -> Result<(), Unsuitable> {
+        let needed = migrator().iter().map(|migration| migration.version).max().unwrap_or(0);
+        let known: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(|error| unreachable(&error))?;
+        if !known {
+            return Err(Unsuitable::Behind { found: 0, needed });
+        }
+        let found: i64 = sqlx::query_scalar("select coalesce(max(version), 0) from _sqlx_migrations where success")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(|error| unreachable(&error))?;
+        if found < needed {
+            return Err(Unsuitable::Behind { found, needed });
+        }
+        let min_program: i64 = sqlx::query_scalar("select min_program::bigint from schema_version")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(|error| unreachable(&error))?;
+        if min_program > i64::from(self.program_version) {
+            return Err(Unsuitable::TooNew { needed: min_program, version: self.program_version });
+        }
+        Ok(())
+    }
+
+    async fn ask(&self) -> Result<(), Unsuitable> {
+        let asking = sqlx::query("select 1").execute(&self.pool);
+        timeout(ASK_LIMIT, asking).await.map_err(|_| late())?.map(|_| ()).map_err(|error| unreachable(&error))
+    }
+}
+
+fn late() -> Unsuitable {
+    Unsuitable::Unreachable("it does not answer in time".to_owned())
+}
+
+/// Errors of sqlx name hosts and users, never passwords.
+fn unreachable(error: &sqlx::Error) -> Unsuitable {
+    Unsuitable::Unreachable(error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,34 @@
+//! Cargo, run in the foreground for this workspace.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::layout::Layout;
+use crate::wait;
+
+/// A step of cargo on a small machine, the first compilation included.
+const LIMIT: Duration = Duration::from_hours(1);
+
+/// `cargo`, with the checked-in answers about SQL instead of a database that happens to be set.
+pub(crate) fn command(layout: &Layout, args: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command
+        .args(args)
+        .current_dir(&layout.root)
+        .env("SQLX_OFFLINE", "true")
+        .env_remove("DATABASE_URL")
+        .env_remove("SQLX_OFFLINE_DIR");
+    command
+}
+
+/// Runs it; anything but success is an error.
+pub(crate) fn run(mut command: Command) -> Result<()> {
+    let args: Vec<String> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let what = format!("cargo {}", args.join(" "));
+    let mut child = command.spawn().with_context(|| format!("failed to run {what}"))?;
+    let status = wait::child(&mut child, &what, LIMIT)?;
+    ensure!(status.success(), "{what} failed ({status}): see its message above");
+    Ok(())
+}
