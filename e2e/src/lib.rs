@@ -1,14 +1,20 @@
 //! What tests against real servers need: a database, a virtual host and a Redis of their own on the servers of the run,
-//! programs that never outlive the test, proxies that break things, and whole stacks. It depends on no program, so that every program's tests can use it.
+//! programs that never outlive the test, proxies that break things, whole stacks, and the checker. It depends on no program, so that every program's tests can use it.
 
 pub mod address;
+pub mod checker;
 pub mod cleanup;
 pub mod http;
 pub mod keys;
+pub mod load;
+pub mod person;
 pub mod ports;
 pub mod program;
 pub mod proxy;
+pub mod rig;
+pub mod schema;
 pub mod servers;
 pub mod signal;
+pub mod socket;
 pub mod stack;
 pub mod wait;

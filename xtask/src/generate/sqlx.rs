@@ -77,7 +77,7 @@ fn ask(layout: &Layout, stack: &Layout, secrets: &Secrets) -> Result<Files> {
     Ok(files)
 }
 
-/// Folders of the workspace whose manifest names sqlx, but for the tests of the whole, which must suit any schema.
+/// Folders of the workspace whose manifest names sqlx.
 fn packages_with_sql(layout: &Layout) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(&layout.root)? {
