@@ -1,15 +1,10 @@
 //! The gRPC edge: `parlor.users.v1.Users`, health and reflection.
 
-use std::time::Duration;
-
 use anyhow::Context;
 use axum::Router;
 use proto::users::v1::users_server::UsersServer;
 use service::health::Health;
-use service::shutdown::Shutdown;
 use tonic::service::Routes;
-use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
 
 use crate::state::App;
 use users::Users;
@@ -20,16 +15,12 @@ mod users;
 
 /// Larger requests are refused: 500 names and ids fit many times.
 const REQUEST_BYTES: usize = 256 * 1024;
-/// How often gRPC's health follows ours.
-const INTERVAL: Duration = Duration::from_secs(1);
 /// Names of services whose health can be asked for; the empty one means all.
 const NAMES: [&str; 2] = ["", "parlor.users.v1.Users"];
 
 /// All services.
 pub(crate) fn router(app: App, health: Health) -> anyhow::Result<Router> {
-    let shutdown = app.shutdown.clone();
-    let (reporter, health_service) = tonic_health::server::health_reporter();
-    tokio::spawn(report(reporter, health, shutdown));
+    let health_service = service::grpc::health_service(&NAMES, health, app.shutdown.clone());
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -40,21 +31,4 @@ pub(crate) fn router(app: App, health: Health) -> anyhow::Result<Router> {
         .context("failed to describe the gRPC services")?;
     let users = UsersServer::new(Users::new(app)).max_decoding_message_size(REQUEST_BYTES);
     Ok(Routes::new(users).add_service(health_service).add_service(reflection).into_axum_router())
-}
-
-/// What `/readyz` says, for those who ask over gRPC.
-async fn report(reporter: HealthReporter, health: Health, shutdown: Shutdown) {
-    while !shutdown.is_begun() {
-        let status = if health.is_ready() { ServingStatus::Serving } else { ServingStatus::NotServing };
-        for name in NAMES {
-            reporter.set_service_status(name, status).await;
-        }
-        tokio::select! {
-            () = tokio::time::sleep(INTERVAL) => {}
-            () = shutdown.begun() => {}
-        }
-    }
-    for name in NAMES {
-        reporter.set_service_status(name, ServingStatus::NotServing).await;
-    }
 }

@@ -89,19 +89,22 @@ impl Live {
     }
 
     /// One by one: `multiple` would acknowledge other consumers' messages on this channel too, which is credit they did not earn.
-    /// The channel is held until all are written: lapin writes each in a task of its own, and one that comes behind the channel's
-    /// close is an error that ends the whole connection (measured: one drop in some hundred).
     fn acknowledge(&mut self) {
         if self.open.is_empty() {
             return;
         }
-        let (open, shared) = (mem::take(&mut self.open), self.place.shared.clone());
-        tokio::spawn(async move {
-            let written = join_all(open.iter().map(|acker| acker.ack(BasicAckOptions::default())));
-            timeout(WRITTEN_LIMIT, written).await.ok();
-            drop(shared);
-        });
+        write(mem::take(&mut self.open), self.place.shared.clone());
     }
+}
+
+/// Acknowledges these, holding their `channel` until all are written: lapin writes each in a task of its own, and one that comes
+/// behind the channel's close is an error that ends the whole connection (measured: one drop in some hundred).
+pub(super) fn write(open: Vec<Acker>, channel: impl Send + 'static) {
+    tokio::spawn(async move {
+        let written = join_all(open.iter().map(|acker| acker.ack(BasicAckOptions::default())));
+        timeout(WRITTEN_LIMIT, written).await.ok();
+        drop(channel);
+    });
 }
 
 impl Drop for Consumer {

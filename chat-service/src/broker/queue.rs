@@ -1,9 +1,8 @@
 //! An exclusive queue of this process, for what may be lost.
 
-use super::ConsumeError;
 use super::link::Session;
-use futures::FutureExt as _;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions};
+use super::{ConsumeError, consumer};
+use lapin::options::{BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Consumer};
 use tokio_stream::StreamExt as _;
@@ -17,7 +16,7 @@ const PREFETCH: u16 = 500;
 pub(crate) struct OwnQueue {
     consumer: Consumer,
     /// The queue is the connection's, but its consumer goes with the channel, and the queue with its consumer.
-    _channel: Channel,
+    channel: Channel,
 }
 
 impl OwnQueue {
@@ -25,7 +24,7 @@ impl OwnQueue {
     pub(crate) async fn next(&mut self) -> Result<Vec<u8>, ConsumeError> {
         match self.consumer.next().await {
             Some(Ok(delivery)) => {
-                delivery.acker.ack(BasicAckOptions::default()).now_or_never();
+                consumer::write(vec![delivery.acker], self.channel.clone());
                 Ok(delivery.data)
             }
             Some(Err(error)) => Err(ConsumeError::Ended(error.to_string())),
@@ -49,5 +48,5 @@ pub(super) async fn declare(session: &Session, name: &str, exchange: &str, keys:
     channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
     let consume = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
     let consumer = channel.basic_consume(name.into(), "".into(), consume, FieldTable::default()).await?;
-    Ok(OwnQueue { consumer, _channel: channel })
+    Ok(OwnQueue { consumer, channel })
 }

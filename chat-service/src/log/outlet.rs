@@ -54,7 +54,8 @@ enum Queued {
     Lagged(u64, Epoch, u64, Arc<AtomicU64>),
 }
 
-/// The rooms' end; one per socket, shared by its subscriptions. Bounded in bytes: an event that does not fit is refused.
+/// The rooms' end; one per socket, shared by its subscriptions. Bounded in bytes: an event that does not fit is refused. The
+/// others need no bound: a subscription lags once and is gone once, of which a socket has a limited number, and is reset once per epoch.
 #[derive(Debug, Clone)]
 pub(crate) struct Outlet {
     pushes: mpsc::UnboundedSender<Queued>,

@@ -94,6 +94,7 @@ pub(super) type Applied = Option<(Arc<Epoch>, u64)>;
 #[derive(Clone)]
 pub(super) struct Handle {
     pub(super) commands: mpsc::Sender<Command>,
+    /// Without a bound of its own, so that a drop never waits: one word for each cursor, of which a socket has a limited number, and one for each log that was deleted.
     pub(super) control: mpsc::UnboundedSender<Control>,
     pub(super) applied: watch::Receiver<Applied>,
     rows: Arc<watch::Sender<Row>>,

@@ -43,6 +43,7 @@ pub(super) struct Room {
     ends: Ends,
     waiting_bytes: Arc<AtomicUsize>,
     pub(super) cursor_maker: Maker,
+    /// One word for each piece of work beside this task, of which this task starts a limited number.
     done: (mpsc::UnboundedSender<Done>, mpsc::UnboundedReceiver<Done>),
 
     /// The log in use, once it is known.

@@ -52,6 +52,8 @@ struct Inner {
     roles: Mutex<Memory<(Uuid, Uuid), Role>>,
     /// Goes up with everything that is forgotten: an answer that was asked for before is not kept.
     forgotten: AtomicU64,
+    /// Goes up with everything that may be wrong: an answer that was asked for before may be, too.
+    expired: AtomicU64,
     outage: Mutex<Outage>,
 }
 
@@ -61,6 +63,13 @@ enum Outage {
     None,
     /// To be looked at again from then on.
     Since(Instant),
+}
+
+/// How much was forgotten, and how much may be wrong, so far.
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    forgotten: u64,
+    expired: u64,
 }
 
 /// Rooms by address, each with the person's role.
@@ -78,12 +87,16 @@ impl<K: Eq + Hash, V: Clone> Memory<K, V> {
         age.is_none_or(|age| is_younger(*at, age)).then(|| value.clone())
     }
 
-    fn put(&mut self, key: K, value: V) {
+    /// What may be wrong by now (no time) takes the place of nothing better.
+    fn put(&mut self, key: K, value: V, at: Option<Instant>) {
+        if at.is_none() && self.known.get(&key).is_some_and(|(_, known_at)| known_at.is_some()) {
+            return;
+        }
         if self.known.len() >= MOST {
             self.known.retain(|_, (_, at)| is_younger(*at, FRESH));
         }
         if self.known.len() < MOST {
-            self.known.insert(key, (value, Some(Instant::now())));
+            self.known.insert(key, (value, at));
         }
     }
 }
@@ -100,6 +113,7 @@ impl Access {
             rooms: Mutex::new(Memory { known: HashMap::new() }),
             roles: Mutex::new(Memory { known: HashMap::new() }),
             forgotten: AtomicU64::new(0),
+            expired: AtomicU64::new(0),
             outage: Mutex::new(Outage::None),
         };
         Self { inner: Arc::new(inner) }
@@ -174,7 +188,7 @@ impl Access {
 
     /// What is known of this room, its members included, may be wrong: it is asked for again.
     pub(crate) fn expire_room(&self, room: Uuid) {
-        self.inner.forgotten.fetch_add(1, Ordering::AcqRel);
+        self.inner.expired.fetch_add(1, Ordering::AcqRel);
         let mut rooms = lock(&self.inner.rooms);
         rooms.known.values_mut().filter(|(row, _)| row.key.id == room).for_each(|(_, at)| *at = None);
         drop(rooms);
@@ -184,7 +198,7 @@ impl Access {
 
     /// What is known of this person in this room may be wrong: it is asked for again.
     pub(crate) fn expire_member(&self, room: Uuid, user: Uuid) {
-        self.inner.forgotten.fetch_add(1, Ordering::AcqRel);
+        self.inner.expired.fetch_add(1, Ordering::AcqRel);
         if let Some((_, at)) = lock(&self.inner.roles).known.get_mut(&(room, user)) {
             *at = None;
         }
@@ -250,18 +264,22 @@ impl Access {
         *lock(&self.inner.outage) = outage;
     }
 
-    fn turn(&self) -> u64 {
-        self.inner.forgotten.load(Ordering::Acquire)
+    fn turn(&self) -> Turn {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Acquire);
+        Turn { forgotten: count(&self.inner.forgotten), expired: count(&self.inner.expired) }
     }
 
-    fn remember(&self, turn: u64, room: Arc<RoomRow>, member: Option<(Uuid, Role)>) {
-        if self.turn() != turn {
+    /// Keeps an answer that was asked for at `then`.
+    fn remember(&self, then: Turn, room: Arc<RoomRow>, member: Option<(Uuid, Role)>) {
+        let now = self.turn();
+        if now.forgotten != then.forgotten {
             return;
         }
+        let at = (now.expired == then.expired).then(Instant::now);
         if let Some((user, role)) = member {
-            lock(&self.inner.roles).put((room.key.id, user), role);
+            lock(&self.inner.roles).put((room.key.id, user), role, at);
         }
-        lock(&self.inner.rooms).put(room.key.name.clone(), room);
+        lock(&self.inner.rooms).put(room.key.name.clone(), room, at);
     }
 }
 
@@ -356,5 +374,19 @@ mod tests {
         assert_eq!(access.remembered(Wish::Read, Uuid::nil(), &row.key.name, None), Some(row.clone()));
         access.forget_room(row.key.id);
         assert_eq!(access.remembered(Wish::Read, Uuid::nil(), &row.key.name, None), None);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_was_asked_for_before_something_expired_serves_only_while_nothing_better_is_to_be_had() {
+        let access = Access::new(PgPool::connect_lazy("postgres://nobody@127.0.0.1:1/none").unwrap());
+        let (row, closed) = (Arc::new(room(Visibility::Public, true)), Arc::new(room(Visibility::Public, false)));
+        let remembered = |age| access.remembered(Wish::Read, Uuid::nil(), &row.key.name, age);
+        let turn = access.turn();
+        access.expire_member(Uuid::nil(), Uuid::nil());
+        access.remember(turn, row.clone(), None);
+        assert_eq!((remembered(Some(FRESH)), remembered(None)), (None, Some(row.clone())));
+        access.remember(access.turn(), closed.clone(), None);
+        access.remember(turn, row.clone(), None);
+        assert_eq!(remembered(Some(FRESH)), Some(closed));
     }
 }

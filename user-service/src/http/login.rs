@@ -10,10 +10,11 @@ use utoipa::ToSchema;
 
 use super::address::ClientAddress;
 use super::answers::{self, Tokens};
-use super::openapi::{Line, ProblemDocument};
+use super::openapi::Line;
 use crate::accounts::login::Error;
 use crate::secret::Secret;
 use crate::state::App;
+use service::openapi::ProblemDocument;
 
 /// Who wants to sign in.
 #[derive(Deserialize, ToSchema)]

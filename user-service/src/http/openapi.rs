@@ -2,9 +2,9 @@
 
 use axum::Router;
 use axum::routing::get;
-use serde::Serialize;
+use service::openapi::{ProblemDocument, with_problems};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, ResponseBuilder};
+use utoipa::openapi::{OpenApi, RefOr, Required};
 use utoipa::{OpenApi as _, ToSchema};
 
 /// A line of text that shows: what `accounts::fields` says, as a pattern.
@@ -26,24 +26,6 @@ pub(crate) struct Line(String);
 )]
 #[expect(dead_code, reason = "only described")]
 pub(crate) struct Email(String);
-
-/// Every error (RFC 9457).
-#[derive(Serialize, ToSchema)]
-pub(crate) struct ProblemDocument {
-    /// A URI that names the kind of problem.
-    r#type: String,
-    /// The kind, for people.
-    title: String,
-    /// The HTTP status.
-    status: u16,
-    /// The stable word, of a closed list.
-    #[schema(example = "invalid")]
-    code: String,
-    /// A finer word.
-    reason: Option<String>,
-    /// This very problem, for people.
-    detail: String,
-}
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -70,7 +52,7 @@ pub(crate) fn base() -> OpenApi {
 
 /// Serves the document, also where an ingress shares one host name between the services.
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>(document: OpenApi) -> Router<S> {
-    let document = axum::Json(with_problems(document));
+    let document = axum::Json(with_optional_refresh(with_problems(document)));
     let serve = move || {
         let document = document.clone();
         async move { document }
@@ -78,20 +60,8 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>(document: OpenApi) -> Rou
     Router::new().route("/openapi.json", get(serve.clone())).route("/users/openapi.json", get(serve))
 }
 
-/// Any call may be refused as a problem, and one body may be absent, which its description cannot say where it stands.
-fn with_problems(mut document: OpenApi) -> OpenApi {
-    let schema = Ref::from_schema_name("ProblemDocument");
-    let content = ContentBuilder::new().schema(Some(schema)).build();
-    let problem = ResponseBuilder::new()
-        .description("A problem; `code` is the stable word.")
-        .content("application/problem+json", content)
-        .build();
-    for item in document.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
-        for operation in operations.into_iter().flatten() {
-            operation.responses.responses.insert("default".to_owned(), RefOr::T(problem.clone()));
-        }
-    }
+/// One body may be absent, which its description cannot say where it stands.
+fn with_optional_refresh(mut document: OpenApi) -> OpenApi {
     let refresh = document.paths.paths.get_mut("/v1/refresh").and_then(|item| item.post.as_mut());
     if let Some(RefOr::T(body)) = refresh.and_then(|operation| operation.request_body.as_mut()) {
         body.required = Some(Required::False);

@@ -8,9 +8,9 @@ use service::problem::Problem;
 use utoipa::ToSchema;
 
 use super::caller::Caller;
-use super::openapi::ProblemDocument;
 use crate::secret::Secret;
 use crate::state::App;
+use service::openapi::ProblemDocument;
 
 /// The password now and the one to come.
 #[derive(Deserialize, ToSchema)]

@@ -12,10 +12,10 @@ use utoipa::ToSchema;
 
 use super::answers::{self, Tokens};
 use super::cookie;
-use super::openapi::ProblemDocument;
 use crate::accounts::refresh::Error;
 use crate::secret::Secret;
 use crate::state::App;
+use service::openapi::ProblemDocument;
 
 /// The refresh token, unless it is in the cookie.
 #[derive(Default, Deserialize, ToSchema)]

@@ -9,10 +9,11 @@ use utoipa::ToSchema;
 
 use super::address::ClientAddress;
 use super::answers::User;
-use super::openapi::{Email, Line, ProblemDocument};
+use super::openapi::{Email, Line};
 use crate::accounts::register::Request;
 use crate::secret::Secret;
 use crate::state::App;
+use service::openapi::ProblemDocument;
 
 /// Who wants to be registered.
 #[derive(Deserialize, ToSchema)]

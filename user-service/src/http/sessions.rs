@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use super::answers::moment;
 use super::caller::Caller;
-use super::openapi::ProblemDocument;
 use crate::accounts::Outage;
 use crate::state::App;
+use service::openapi::ProblemDocument;
 
 /// Where somebody is signed in.
 #[derive(Serialize, ToSchema)]
