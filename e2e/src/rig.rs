@@ -2,12 +2,14 @@
 //! tests that put a proxy between two parts, starve one, or start a second. A `Stack` is for those that kill servers.
 
 mod log;
+mod rooms;
 mod wiring;
 
 pub use log::{LogRow, stored};
 pub use wiring::Wiring;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use reqwest::Client;
@@ -41,6 +43,8 @@ pub struct Rig {
     pub users: Option<Running>,
     /// chat-service processes, in the order of their start.
     pub gateways: Vec<Running>,
+    /// The operator, if started.
+    pub operator: Option<Running>,
     /// A client for plain HTTP.
     pub http: Client,
     /// Its database.
@@ -53,7 +57,7 @@ pub struct Rig {
     pub key: Key,
     /// Variables for every program that it starts, as `RUST_LOG`.
     pub env: Vec<(&'static str, String)>,
-    /// The folder of keys.
+    /// The folders of manifests and keys.
     folder: TempDir,
     users_address: Address,
     users_ports: [u16; 3],
@@ -64,7 +68,9 @@ impl Rig {
     pub async fn new() -> Result<Self> {
         let servers = Servers::from_env()?;
         let folder = tempfile::tempdir().context("failed to make a folder")?;
-        std::fs::create_dir(folder.path().join("keys"))?;
+        for name in ["rooms", "keys"] {
+            std::fs::create_dir(folder.path().join(name))?;
+        }
         let key = Key::generate("rig-1")?;
         key.write(&folder.path().join("keys"))?;
         let users_ports: [u16; 3] = ports::free()?;
@@ -72,6 +78,7 @@ impl Rig {
         let rig = Self {
             users: None,
             gateways: Vec::new(),
+            operator: None,
             http: http::client()?,
             database: servers.database().await?,
             vhost: servers.vhost().await?,
@@ -84,6 +91,40 @@ impl Rig {
         };
         let token = rig.service_token("local", "rooms presence users");
         std::fs::write(rig.token_file(), token).context("failed to write the service token")?;
+        Ok(rig)
+    }
+
+    /// user-service, `gateways` with all roles, the operator, and these public rooms (`namespace/name`), all ready.
+    pub async fn chat(gateways: usize, rooms: &[&str]) -> Result<Self> {
+        let mut rig = Self::new().await?;
+        rig.start_users().await?;
+        for room in rooms {
+            rig.write_room(room, &json!({}))?;
+        }
+        for _ in 0..gateways {
+            let wiring = rig.wiring();
+            rig.start_gateway(&wiring).await?;
+        }
+        rig.start_operator().await?;
+        rig.rooms_ready(rooms.len(), Duration::from_mins(1)).await?;
+        Ok(rig)
+    }
+
+    /// As [`Rig::chat`], with the historian as a process of its own, which is the last of `gateways`.
+    pub async fn chat_split(gateways: usize, rooms: &[&str]) -> Result<Self> {
+        let mut rig = Self::new().await?;
+        rig.start_users().await?;
+        for room in rooms {
+            rig.write_room(room, &json!({}))?;
+        }
+        for _ in 0..gateways {
+            let wiring = Wiring { roles: "gateway", ..rig.wiring() };
+            rig.start_gateway(&wiring).await?;
+        }
+        let historian = Wiring { roles: "historian", name: "historian".to_owned(), ..rig.wiring() };
+        rig.start_gateway(&historian).await?;
+        rig.start_operator().await?;
+        rig.rooms_ready(rooms.len(), Duration::from_mins(1)).await?;
         Ok(rig)
     }
 
@@ -134,6 +175,39 @@ impl Rig {
         let program = Program::spawn(built("chat-service")?, wiring.args(ports, &self.issuer()), wiring.env())?;
         let serves = wiring.roles.contains("gateway");
         Ok(Running { address: Address::new(false, http, grpc, health), program, serves })
+    }
+
+    /// Starts the operator over the rig's folder of manifests.
+    pub async fn start_operator(&mut self) -> Result<()> {
+        let management_url = self.vhost.management_url.clone();
+        self.start_operator_through(&management_url).await
+    }
+
+    /// The same with another address of RabbitMQ's management, as that of a proxy.
+    pub async fn start_operator_through(&mut self, management_url: &str) -> Result<()> {
+        let [status]: [u16; 1] = ports::free()?;
+        let gateways = self.gateways.iter().filter(|gateway| gateway.serves);
+        let gateways: Vec<String> = gateways.map(|gateway| gateway.address.grpc.clone()).collect();
+        let args = [
+            "run".to_owned(),
+            "--rooms".to_owned(),
+            self.rooms().display().to_string(),
+            "--chat-grpc".to_owned(),
+            gateways.join(","),
+            "--service-token-file".to_owned(),
+            self.token_file().display().to_string(),
+            "--vhost".to_owned(),
+            self.vhost.name.clone(),
+            "--status".to_owned(),
+            format!("127.0.0.1:{status}"),
+        ];
+        let mut env =
+            vec![("RABBITMQ_MANAGEMENT_URL", management_url.to_owned()), ("AMQP_URL", self.vhost.admin_url.clone())];
+        env.extend(self.env.iter().cloned());
+        let mut program = Program::spawn(built("operator")?, args, env)?;
+        program.wait_ready(&format!("http://127.0.0.1:{status}/readyz")).await?;
+        self.operator = Some(Running { address: Address::new(false, status, status, status), program, serves: true });
+        Ok(())
     }
 
     /// Gateway `index`, counted from 0.
@@ -221,7 +295,7 @@ impl Rig {
 
     /// Everything that the programs have written so far.
     pub fn logs(&self) -> String {
-        let running = self.users.iter().chain(&self.gateways);
+        let running = self.users.iter().chain(&self.gateways).chain(&self.operator);
         running.map(|running| running.program.log()).collect()
     }
 }

@@ -1,5 +1,6 @@
 //! Cargo, run in the foreground for this workspace.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -21,6 +22,12 @@ pub(crate) fn command(layout: &Layout, args: &[&str]) -> Command {
         .env_remove("DATABASE_URL")
         .env_remove("SQLX_OFFLINE_DIR");
     command
+}
+
+/// Where cargo puts a program.
+pub(crate) fn program(layout: &Layout, name: &str) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| layout.root.join("target"), PathBuf::from);
+    layout.root.join(target).join("debug").join(name)
 }
 
 /// Runs it; anything but success is an error.

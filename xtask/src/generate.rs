@@ -1,5 +1,6 @@
 //! `gen`: writes what is made from the sources and checked in. With `--check` it writes elsewhere and compares.
 
+mod crds;
 mod sqlx;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,8 @@ type Files = BTreeMap<String, String>;
 
 /// A folder, the extension of its generated files, and what makes them.
 type Kind = (&'static str, &'static str, fn(&Layout) -> Result<Files>);
-const KINDS: [Kind; 1] = [(".sqlx", "json", sqlx::generate)];
+/// SQL first: with a new query the programs, which print the rest, can be built only after it.
+const KINDS: [Kind; 2] = [(".sqlx", "json", sqlx::generate), ("crds", "yaml", crds::generate)];
 
 /// Writes all generated files, or compares them with what is checked in.
 pub(crate) fn run(check: bool) -> Result<()> {

@@ -33,8 +33,8 @@ const STEPS: [(&str, Work); 8] = [
     ("tidy", |run| tidy::check(&run.layout)),
     ("format", |run| cargo(run, &["fmt", "--all", "--check"])),
     ("lints", |run| cargo(run, &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])),
-    ("generated files", |_| generate::run(true)),
     ("tests compiled", |run| cargo(run, &["test", "--workspace", "--no-run", "--quiet"])),
+    ("generated files", |_| generate::run(true)),
     ("servers", |run| run.servers.set(Servers::start()?).map_err(|_| anyhow!("the servers run already"))),
     ("tests", |run| cargo(run, &["test", "--workspace"])),
 ];

@@ -4,9 +4,12 @@
 mod client;
 mod documents;
 mod ending;
+mod limits;
 mod operator;
+mod outages;
 mod people;
 mod room_admin;
+mod rooms;
 mod talking;
 mod unread;
 mod util;

@@ -1,0 +1,59 @@
+//! The command line; every flag is also an environment variable, and what holds a password is only that in practice.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Turns ChatRoom manifests into RabbitMQ topology and keeps it true.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Keep the rooms of a folder of manifests true.
+    Run(Box<Run>),
+    /// Print the definitions of ChatRoom and ChatPlatform for Kubernetes.
+    Crd,
+}
+
+/// Where everything is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Run {
+    /// Folder of manifests.
+    #[arg(long, env = "ROOMS")]
+    pub(crate) rooms: PathBuf,
+    /// What stands before the file names in a room's owner. Default: the folder's path. Name it where the folder may move.
+    #[arg(long, env = "FOLDER_NAME")]
+    pub(crate) folder_name: Option<String>,
+    /// gRPC addresses of chat-service; the next one is asked where one does not answer.
+    #[arg(long, env = "CHAT_GRPC", value_delimiter = ',', required = true)]
+    pub(crate) chat_grpc: Vec<String>,
+    /// File with the service token.
+    #[arg(long, env = "SERVICE_TOKEN_FILE")]
+    pub(crate) service_token_file: PathBuf,
+    /// Certificate authority to trust beside the system's, as PEM: for chat-service and RabbitMQ.
+    #[arg(long, env = "TLS_CA")]
+    pub(crate) tls_ca: Option<PathBuf>,
+    /// RabbitMQ's management API, with user and password.
+    #[arg(long, env = "RABBITMQ_MANAGEMENT_URL", hide_env_values = true)]
+    pub(crate) management_url: String,
+    /// RabbitMQ over AMQP, with user and password: where its event exchange is on, changes by hand are seen at once.
+    #[arg(long, env = "AMQP_URL", hide_env_values = true)]
+    pub(crate) amqp_url: Option<String>,
+    /// Virtual host of the platform.
+    #[arg(long, env = "VHOST", default_value = "parlor")]
+    pub(crate) vhost: String,
+    /// Address of status, health and metrics.
+    #[arg(long, env = "STATUS", default_value = "127.0.0.1:8082")]
+    pub(crate) status: SocketAddr,
+    /// Seconds between two looks at the whole broker.
+    #[arg(long, env = "RESYNC_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) resync_seconds: u64,
+}

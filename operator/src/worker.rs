@@ -1,0 +1,96 @@
+//! The one worker of the platform: it waits for something to happen, and decides what is worked on next. All I/O happens in jobs
+//! that it starts, at most one look at the servers or two passes over different rooms at a time.
+
+mod decide;
+mod hints;
+mod jobs;
+mod lanes;
+mod refresh;
+mod schedule;
+mod state;
+
+use std::sync::Arc;
+
+use contract::room::RoomName;
+use futures::StreamExt;
+use service::shutdown::Shutdown;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+
+use crate::broker::events::Hint;
+use crate::context::Context;
+use crate::platform::Extent;
+use crate::report::Board;
+use crate::source::Scan;
+
+pub(crate) use state::{Settings, State};
+
+/// Something that a person asks for.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// The withdrawals that are held are meant; answers with the rooms.
+    ConfirmWithdrawals(oneshot::Sender<Vec<RoomName>>),
+    /// The logs that are not in the broker are lost; answers whether anything waited for that.
+    ConfirmLostLogs(oneshot::Sender<bool>),
+}
+
+/// What the worker hears.
+pub(crate) struct Ears {
+    /// Each look at the folder.
+    pub(crate) scans: watch::Receiver<Arc<Scan>>,
+    /// Asks for another look at the folder.
+    pub(crate) again: Arc<Notify>,
+    /// What RabbitMQ says happened.
+    pub(crate) hints: mpsc::Receiver<Hint>,
+    /// What people ask for.
+    pub(crate) commands: mpsc::Receiver<Command>,
+}
+
+/// Works until shutdown.
+pub(crate) async fn run(context: Context, board: Board, settings: Settings, mut ears: Ears, shutdown: Shutdown) {
+    let mut state = State::new(context, board, settings);
+    let mut listening = true;
+    loop {
+        state.start_jobs();
+        let wake = state.wake();
+        tokio::select! {
+            () = shutdown.begun() => break,
+            Some(done) = state.jobs.next(), if !state.jobs.is_empty() => state.finish(done),
+            changed = ears.scans.changed() => match changed {
+                Ok(()) => { let scan = ears.scans.borrow_and_update().clone(); state.see(scan); }
+                // The folder's watcher ended, as it does at shutdown.
+                Err(_) => break,
+            },
+            hint = ears.hints.recv(), if listening => match hint {
+                Some(hint) => state.hear(hint),
+                None => listening = false,
+            },
+            Some(command) = ears.commands.recv() => state.obey(command, &ears.again),
+            () = sleep_until(wake) => state.tick(&ears.again),
+        }
+    }
+    tracing::info!("the worker stops; what it did not finish is found at the next start");
+}
+
+impl State {
+    fn obey(&mut self, command: Command, again: &Notify) {
+        // One who no longer waits for the answer asked nevertheless.
+        match command {
+            Command::ConfirmWithdrawals(reply) => {
+                let rooms = self.withdrawals.confirm();
+                tracing::info!(rooms = rooms.len(), "withdrawals were confirmed by hand");
+                again.notify_one();
+                reply.send(rooms).ok();
+            }
+            Command::ConfirmLostLogs(reply) => {
+                let waited = self.lost_waits();
+                self.confirmed_loss |= waited;
+                if waited {
+                    tracing::warn!("the loss of all logs was confirmed by hand");
+                    self.schedule.ask(Extent::All, Instant::now());
+                }
+                reply.send(waited).ok();
+            }
+        }
+    }
+}
