@@ -1,14 +1,19 @@
 //! A virtual host in RabbitMQ for one test, with a user that has the rights of the services and no more.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{unique_name, with_path};
-use crate::{cleanup, http};
+use crate::{cleanup, http, wait};
 
 /// The same as in every local stack: the services may make only their own exclusive queues.
 const SERVICES_MAY_CONFIGURE: &str = r"^(amq\.gen-.*|parlor\.gateway\..*)$";
+
+/// How long the broker may be unable to say what it holds.
+const SETTLED_LIMIT: Duration = Duration::from_secs(10);
 
 /// Removed with everything in it when the value goes.
 pub struct TestVhost {
@@ -68,8 +73,14 @@ impl TestVhost {
 
     /// GET; `None` for 404.
     pub async fn get(&self, path: &str) -> Result<Option<Value>> {
-        let answer = http::client()?.get(format!("{}{path}", self.management_url)).send().await?;
-        if answer.status() == 404 {
+        // RabbitMQ cannot list a queue that is just being made or deleted: 500, and a moment later all is well.
+        let answer = wait::until(SETTLED_LIMIT, &format!("GET {path}"), async || {
+            let answer = http::client()?.get(format!("{}{path}", self.management_url)).send().await?;
+            ensure!(!answer.status().is_server_error(), "{}", answer.status());
+            Ok(Some(answer))
+        })
+        .await?;
+        if answer.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
         let answer = answer.error_for_status().with_context(|| format!("failed to GET {path}"))?;
