@@ -1,14 +1,33 @@
-//! A stack for one test, through the xtask that runs the tests: own servers on own ports in an own folder. Nothing of it outlives
-//! the test, however that ends: the stack goes when its standard input is closed.
+//! A stack for one test, through the xtask that runs the tests: own servers and programs, own ports, killed and started again part
+//! by part. Nothing of it outlives the test, however that ends: the stack goes when its standard input is closed.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
+use reqwest::Client;
 
+use crate::address::Address;
+use crate::http;
+use crate::person::Person;
 use crate::servers::Servers;
+use crate::signal::{self, Signal};
+
+/// A stack of ready programs takes a tenth of this on a quiet machine.
+const UP_LIMIT: Duration = Duration::from_mins(4);
+/// A gateway may drain before it restarts.
+const RESTART_LIMIT: Duration = Duration::from_mins(3);
+
+/// How a stack is started.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// How many gateways.
+    pub gateways: u16,
+    /// The folder of manifests; the example rooms without one.
+    pub rooms: Option<PathBuf>,
+}
 
 /// A running stack.
 pub struct Stack {
@@ -16,31 +35,32 @@ pub struct Stack {
     pub state: PathBuf,
     /// What is added to every port.
     pub offset: u16,
+    /// For requests to it.
+    pub http: Client,
     process: Child,
 }
 
 impl Stack {
-    /// Starts one and waits until it is ready.
-    pub fn up() -> Result<Self> {
-        let mut process = Command::new(xtask()?)
-            .args(["up", "--scratch"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("failed to run xtask up")?;
-        let output = BufReader::new(process.stdout.take().context("xtask has no output")?);
-        let mut said = String::new();
-        for line in output.lines() {
-            let line = line.context("failed to read what xtask says")?;
-            if let Some((offset, state)) = line.strip_prefix("scratch ").and_then(|rest| rest.split_once(' ')) {
-                let offset = offset.parse().context("an offset is a number")?;
-                return Ok(Self { state: PathBuf::from(state), offset, process });
-            }
-            said.push_str(&line);
-            said.push('\n');
+    /// Starts PostgreSQL, Redis and RabbitMQ, and waits until they are ready.
+    pub async fn servers_only() -> Result<Self> {
+        Self::start(vec!["--servers-only".to_owned()]).await
+    }
+
+    /// Starts everything, as the tests have built it, and waits until its rooms are ready.
+    pub async fn up(options: &Options) -> Result<Self> {
+        let mut args = vec!["--no-build".to_owned(), "--gateways".to_owned(), options.gateways.to_string()];
+        if let Some(rooms) = &options.rooms {
+            args.extend(["--rooms".to_owned(), rooms.display().to_string()]);
         }
-        let status = process.wait()?;
-        anyhow::bail!("xtask up ended ({status}) after saying:\n{said}")
+        Self::start(args).await
+    }
+
+    async fn start(args: Vec<String>) -> Result<Self> {
+        let starting = tokio::task::spawn_blocking(move || start(&args));
+        tokio::time::timeout(UP_LIMIT, starting)
+            .await
+            .with_context(|| format!("no stack within {} s", UP_LIMIT.as_secs()))?
+            .context("the thread of xtask ended")?
     }
 
     /// Addresses of its servers.
@@ -48,17 +68,92 @@ impl Stack {
         Servers::from_file(&self.state.join("run/env"))
     }
 
-    /// Every process that it has or had, with its pid.
-    pub fn processes(&self) -> Result<BTreeMap<String, u32>> {
-        let mut all = BTreeMap::new();
-        for file in std::fs::read_dir(self.state.join("run")).context("failed to read the folder of pids")? {
-            let path = file?.path();
-            if path.extension().is_some_and(|extension| extension == "pid") {
-                let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-                all.insert(name, std::fs::read_to_string(&path)?.trim().parse().context("a pid is a number")?);
+    /// Runs `cargo xtask <word> <args>` for this stack.
+    pub async fn xtask(&self, word: &str, args: &[&str], limit: Duration) -> Result<Output> {
+        let mut command = Command::new(xtask()?);
+        command.arg(word).args(args).stdin(Stdio::null());
+        command.args(["--port-offset", &self.offset.to_string(), "--state"]).arg(&self.state);
+        let running = tokio::task::spawn_blocking(move || command.output());
+        tokio::time::timeout(limit, running)
+            .await
+            .with_context(|| format!("xtask {word} took longer than {} s", limit.as_secs()))?
+            .context("the thread of xtask ended")?
+            .with_context(|| format!("failed to run xtask {word}"))
+    }
+
+    /// Addresses of gateway `number`, counted from 1.
+    pub fn gateway(&self, number: u16) -> Address {
+        let step = (number - 1) * 100;
+        self.address(8080 + step, 9090 + step, 8090 + step)
+    }
+
+    /// Addresses of user-service.
+    pub fn users(&self) -> Address {
+        self.address(8081, 9091, 8091)
+    }
+
+    /// `http://…` of the operator, which also serves its health.
+    pub fn operator(&self) -> String {
+        format!("http://127.0.0.1:{}", 8082 + self.offset)
+    }
+
+    fn address(&self, http: u16, grpc: u16, health: u16) -> Address {
+        Address::new(false, http + self.offset, grpc + self.offset, health + self.offset)
+    }
+
+    /// The pid of a process.
+    pub fn pid(&self, process: &str) -> Result<u32> {
+        let path = self.state.join("run").join(format!("{process}.pid"));
+        let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
+        text.trim().parse().context("a pid is a number")
+    }
+
+    /// Sends a signal to a process.
+    pub fn signal(&self, process: &str, signal: Signal) -> Result<()> {
+        signal::send(self.pid(process)?, signal).with_context(|| process.to_owned())
+    }
+
+    /// `cargo xtask restart <process>`, dead or alive.
+    pub async fn restart(&self, process: &str) -> Result<()> {
+        let output = self.xtask("restart", &[process], RESTART_LIMIT).await?;
+        ensure!(output.status.success(), "restart {process}: {}", said(&output));
+        Ok(())
+    }
+
+    /// Thaws what is frozen and starts again what is dead, after a scene that failed.
+    pub async fn heal(&self) -> Result<()> {
+        let mut processes = self.processes();
+        // Servers first: the programs' readiness waits for them.
+        processes
+            .sort_by_key(|name| (!["postgres", "redis", "epmd", "rabbitmq"].contains(&name.as_str()), name.clone()));
+        for process in processes {
+            let pid = self.pid(&process)?;
+            if signal::lives(pid) {
+                signal::send(pid, Signal::Continue)?;
+            } else {
+                self.restart(&process).await?;
             }
         }
-        Ok(all)
+        Ok(())
+    }
+
+    /// What a process has written.
+    pub fn log(&self, process: &str) -> Result<String> {
+        let path = self.state.join("log").join(format!("{process}.log"));
+        let bytes = std::fs::read(&path).with_context(|| format!("failed to read {}", path.display()))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Names of the processes that have a pid file.
+    pub fn processes(&self) -> Vec<String> {
+        let files = std::fs::read_dir(self.state.join("run")).into_iter().flatten().flatten();
+        let names = files.filter_map(|file| file.file_name().to_str()?.strip_suffix(".pid").map(str::to_owned));
+        names.collect()
+    }
+
+    /// Registers somebody and signs in.
+    pub async fn register(&self, username: &str) -> Result<Person> {
+        Person::register(&self.http, &self.users().http, username).await
     }
 
     /// `kill -9` of the xtask that started it.
@@ -66,7 +161,7 @@ impl Stack {
         self.process.kill().context("failed to kill xtask")
     }
 
-    /// Stops and removes it, with its exit code to see.
+    /// Stops and removes it, with the starter's exit code to see.
     pub fn end(&mut self) -> Result<ExitStatus> {
         drop(self.process.stdin.take());
         self.process.wait().context("failed to wait for the end of xtask")
@@ -76,7 +171,12 @@ impl Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            print_logs(&self.state);
+            for process in self.processes() {
+                let log = self.log(&process).unwrap_or_default();
+                let lines: Vec<&str> = log.lines().rev().take(40).collect();
+                let tail: Vec<&str> = lines.into_iter().rev().collect();
+                eprintln!("── the end of the log of {process}\n{}", tail.join("\n"));
+            }
         }
         if let Err(error) = self.end() {
             eprintln!("{error:#}");
@@ -84,18 +184,37 @@ impl Drop for Stack {
     }
 }
 
-/// The end of each process's log, before they go with the stack.
-fn print_logs(state: &std::path::Path) {
-    for file in std::fs::read_dir(state.join("log")).into_iter().flatten().flatten() {
-        let log = String::from_utf8_lossy(&std::fs::read(file.path()).unwrap_or_default()).into_owned();
-        let lines: Vec<&str> = log.lines().rev().take(40).collect();
-        let tail: Vec<&str> = lines.into_iter().rev().collect();
-        eprintln!("── the end of {}\n{}", file.file_name().display(), tail.join("\n"));
+/// Starts a scratch stack and reads what it says until it says where it is.
+fn start(args: &[String]) -> Result<Stack> {
+    let mut process = Command::new(xtask()?)
+        .args(["up", "--scratch"])
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("failed to run xtask up")?;
+    let output = BufReader::new(process.stdout.take().context("xtask has no output")?);
+    let mut said = String::new();
+    for line in output.lines() {
+        let line = line.context("failed to read what xtask says")?;
+        if let Some((offset, state)) = line.strip_prefix("scratch ").and_then(|rest| rest.split_once(' ')) {
+            let offset = offset.parse().context("an offset is a number")?;
+            return Ok(Stack { state: PathBuf::from(state), offset, http: http::client()?, process });
+        }
+        said.push_str(&line);
+        said.push('\n');
     }
+    let status = process.wait()?;
+    bail!("xtask up ended ({status}) after saying:\n{said}")
 }
 
 /// The xtask that runs these tests.
 pub fn xtask() -> Result<PathBuf> {
     let path = std::env::var_os("PARLOR_XTASK").map(PathBuf::from);
     path.context("PARLOR_XTASK is not set: run this test by `cargo xtask test`")
+}
+
+/// What a command printed, errors last.
+pub fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }

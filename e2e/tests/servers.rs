@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use e2e::servers::{Servers, TestVhost};
+use e2e::signal;
 use e2e::stack::Stack;
 use e2e::wait;
 use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
@@ -20,7 +21,7 @@ const GONE_LIMIT: Duration = Duration::from_mins(2);
 
 #[tokio::test]
 async fn three_servers_start_on_free_ports_speak_and_leave_nothing_behind() {
-    let mut stack = Stack::up().unwrap();
+    let mut stack = Stack::servers_only().await.unwrap();
     let servers = stack.servers().unwrap();
     let mut postgres = PgConnection::connect(&servers.database_url).await.unwrap();
     let (one,): (i32,) = sqlx::query_as("SELECT 1").fetch_one(&mut postgres).await.unwrap();
@@ -34,25 +35,27 @@ async fn three_servers_start_on_free_ports_speak_and_leave_nothing_behind() {
     connection.close(200, "done".into()).await.unwrap();
     drop(postgres);
 
-    let processes = stack.processes().unwrap();
-    assert_eq!(processes.keys().collect::<Vec<_>>(), ["epmd", "postgres", "rabbitmq", "redis"]);
-    assert!(processes.values().all(|pid| runs(*pid)), "{processes:?}");
+    let mut names = stack.processes();
+    names.sort();
+    assert_eq!(names, ["epmd", "postgres", "rabbitmq", "redis"]);
+    let pids = pids(&stack);
+    assert!(pids.iter().all(|pid| signal::lives(*pid)), "{pids:?}");
     let outside = stack.state.join("data/postgres").read_link().ok();
     assert!(stack.end().unwrap().success());
-    assert!(!processes.values().any(|pid| runs(*pid)), "{processes:?}");
+    assert!(!pids.iter().any(|pid| signal::lives(*pid)), "{pids:?}");
     assert!(!stack.state.exists() && outside.is_none_or(|folder| !folder.exists()));
     assert_eq!(with_folder_in_their_words(&stack.state), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn servers_end_and_their_folder_goes_when_their_starter_is_killed() {
-    let mut stack = Stack::up().unwrap();
-    let processes = stack.processes().unwrap();
+    let mut stack = Stack::servers_only().await.unwrap();
+    let pids = pids(&stack);
     stack.kill_starter().unwrap();
     wait::until(GONE_LIMIT, "the end of the servers", async || {
         let left = with_folder_in_their_words(&stack.state);
-        let gone = left.is_empty() && !stack.state.exists() && !processes.values().any(|pid| runs(*pid));
-        anyhow::ensure!(gone, "{left:?}, {processes:?}");
+        let gone = left.is_empty() && !stack.state.exists() && !pids.iter().any(|pid| signal::lives(*pid));
+        anyhow::ensure!(gone, "{left:?}, {pids:?}");
         Ok(Some(()))
     })
     .await
@@ -124,10 +127,8 @@ async fn assert_gone(servers: &Servers, vhost: TestVhost) {
     assert_eq!(e2e::http::client().unwrap().get(url).send().await.unwrap().status(), 404);
 }
 
-/// A process that is dead and only not yet waited for does not run.
-fn runs(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().chars().next().is_some_and(|state| state != 'Z'))
+fn pids(stack: &Stack) -> Vec<u32> {
+    stack.processes().iter().map(|name| stack.pid(name).unwrap()).collect()
 }
 
 /// Processes whose command line or environment names `folder`.

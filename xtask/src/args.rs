@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand};
 
-use crate::layout::Layout;
+use crate::layout::{Layout, MAX_GATEWAYS};
 
 /// The project's commands. `cargo xtask up` is the one to begin with.
 #[derive(Parser)]
@@ -18,7 +18,7 @@ pub(crate) struct Arguments {
 /// One command each.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Start PostgreSQL, Redis and RabbitMQ here
+    /// Start the whole chat here: servers, programs, rooms
     Up(UpOptions),
     /// Stop everything that `up` started
     Down(DownOptions),
@@ -57,16 +57,107 @@ impl Place {
 }
 
 /// Flags of `up`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[derive(Args, Clone)]
 pub(crate) struct UpOptions {
     #[command(flatten)]
     pub(crate) place: Place,
+    /// How many chat-service processes (8080, 8180, …)
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) gateways: u16,
+    /// Folder of ChatRoom manifests [default: examples/rooms]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rooms: Option<PathBuf>,
     /// Return when all is ready instead of staying in the foreground
     #[arg(long)]
     pub(crate) detach: bool,
+    /// Take the programs as the last build left them; for tests
+    #[arg(long, hide = true)]
+    pub(crate) no_build: bool,
+    /// Start only PostgreSQL, Redis and RabbitMQ; for work on one program
+    #[arg(long, conflicts_with = "no_build")]
+    pub(crate) servers_only: bool,
     /// In a folder and on ports of its own, and removed at the end of standard input; for tests
     #[arg(long, hide = true, conflicts_with_all = ["detach", "state", "port_offset"])]
     pub(crate) scratch: bool,
+    #[command(flatten)]
+    later: Later,
+}
+
+/// Flags of parts that are not built yet: they are refused by name.
+#[derive(Args, Clone)]
+struct Later {
+    /// Not built yet
+    #[arg(long)]
+    tls: bool,
+    /// Not built yet
+    #[arg(long)]
+    split_roles: bool,
+    /// Not built yet
+    #[arg(long)]
+    no_rate_limits: bool,
+    /// Not built yet
+    #[arg(long, value_name = "URL")]
+    notify_webhook: Option<String>,
+}
+
+/// How much of a stack is started.
+pub(crate) enum Extent {
+    /// PostgreSQL, Redis and RabbitMQ.
+    Servers,
+    /// The programs with them.
+    Whole(Whole),
+}
+
+/// A whole stack.
+pub(crate) struct Whole {
+    /// How many chat-service processes.
+    pub(crate) gateways: u16,
+    /// The manifests' folder, absolute. It is there.
+    pub(crate) rooms: PathBuf,
+    /// Whether the programs are built before.
+    pub(crate) build: bool,
+}
+
+impl UpOptions {
+    /// What is to be started; refuses what cannot work, naming the flag and the cure.
+    pub(crate) fn extent(&self, layout: &Layout) -> Result<Extent> {
+        self.check()?;
+        if self.servers_only {
+            return Ok(Extent::Servers);
+        }
+        let rooms = self.rooms(layout)?;
+        Ok(Extent::Whole(Whole { gateways: self.gateways, rooms, build: !self.no_build }))
+    }
+
+    fn check(&self) -> Result<()> {
+        let later = [
+            ("--tls", self.later.tls),
+            ("--split-roles", self.later.split_roles),
+            ("--no-rate-limits", self.later.no_rate_limits),
+            ("--notify-webhook", self.later.notify_webhook.is_some()),
+        ];
+        for (flag, given) in later {
+            if given {
+                bail!("{flag} is not built yet; leave the flag out");
+            }
+        }
+        ensure!(
+            (1..=MAX_GATEWAYS).contains(&self.gateways),
+            "--gateways {}: give 1 to {MAX_GATEWAYS}, the ports are for no more",
+            self.gateways
+        );
+        Ok(())
+    }
+
+    fn rooms(&self, layout: &Layout) -> Result<PathBuf> {
+        let folder = match &self.rooms {
+            Some(folder) => std::path::absolute(folder).context("failed to resolve --rooms")?,
+            None => layout.root.join("examples/rooms"),
+        };
+        ensure!(folder.is_dir(), "--rooms {}: no such folder; give one with ChatRoom manifests", folder.display());
+        Ok(folder)
+    }
 }
 
 /// Flags of `guard`.
@@ -94,7 +185,7 @@ pub(crate) struct DownOptions {
 pub(crate) struct ProcessOptions {
     #[command(flatten)]
     pub(crate) place: Place,
-    /// postgres, redis or rabbitmq
+    /// gateway-1, gateway-2, …, user-service, operator, postgres, redis or rabbitmq
     pub(crate) process: String,
 }
 
@@ -103,7 +194,7 @@ pub(crate) struct ProcessOptions {
 pub(crate) struct LogsOptions {
     #[command(flatten)]
     pub(crate) place: Place,
-    /// postgres, redis or rabbitmq
+    /// gateway-1, gateway-2, …, user-service, operator, postgres, redis or rabbitmq
     pub(crate) process: String,
     /// Go on printing what is added
     #[arg(short, long)]
@@ -131,4 +222,39 @@ pub(crate) struct TestOptions {
     /// Go on after a failed step and report all failures at the end
     #[arg(long)]
     pub(crate) keep_going: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn up(flags: &[&str]) -> UpOptions {
+        let words = ["cargo xtask", "up"].iter().chain(flags);
+        match Arguments::try_parse_from(words).unwrap().command {
+            Command::Up(options) => options,
+            _ => panic!("not `up`"),
+        }
+    }
+
+    #[test]
+    fn flags_of_parts_that_are_not_built_are_refused_by_name() {
+        for flags in [&["--tls"][..], &["--split-roles"], &["--no-rate-limits"], &["--notify-webhook", "http://x/"]] {
+            let error = up(flags).check().unwrap_err();
+            assert!(error.to_string().starts_with(&format!("{} is not built yet", flags[0])), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_number_of_gateways_is_bounded_by_the_ports() {
+        assert!(up(&["--gateways", "10"]).check().is_ok());
+        assert!(up(&["--gateways", "0"]).check().is_err());
+        assert!(up(&["--gateways", "11"]).check().is_err());
+    }
+
+    #[test]
+    fn a_folder_of_rooms_that_is_not_there_is_an_error_with_its_name() {
+        let options = up(&["--rooms", "no/such/folder"]);
+        let error = options.rooms(&options.place.layout().unwrap()).unwrap_err();
+        assert!(error.to_string().contains("no/such/folder"));
+    }
 }

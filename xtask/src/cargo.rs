@@ -24,10 +24,27 @@ pub(crate) fn command(layout: &Layout, args: &[&str]) -> Command {
     command
 }
 
+/// The programs of a stack: packages and binaries have one name.
+const PROGRAMS: [&str; 3] = ["user-service", "chat-service", "operator"];
+
 /// Where cargo puts a program.
 pub(crate) fn program(layout: &Layout, name: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| layout.root.join("target"), PathBuf::from);
     layout.root.join(target).join("debug").join(name)
+}
+
+/// Builds all programs, with the features of the whole workspace so that tests build nothing twice.
+pub(crate) fn build_programs(layout: &Layout) -> Result<()> {
+    run(command(layout, &["build", "--workspace", "--bins"]))
+}
+
+/// Every program must be there, for `--no-build`.
+pub(crate) fn require_programs(layout: &Layout) -> Result<()> {
+    for name in PROGRAMS {
+        let path = program(layout, name);
+        ensure!(path.is_file(), "--no-build: there is no {}; leave the flag out once", path.display());
+    }
+    Ok(())
 }
 
 /// Runs it; anything but success is an error.

@@ -8,8 +8,8 @@ use crate::layout::Layout;
 use crate::process::{self, STOP_LIMIT};
 use crate::servers::postgres;
 
-/// Who stops together, one group after the other.
-const GROUPS: [&[&str]; 2] = [&["rabbitmq", "redis", "postgres"], &["epmd"]];
+/// Who stops together, one group after the other; gateways, which are in none of these, stop with the first.
+const GROUPS: [&[&str]; 4] = [&["operator"], &["user-service"], &["rabbitmq", "redis", "postgres"], &["epmd"]];
 
 /// Stops everything, and removes data, logs and keys if asked.
 pub(crate) fn run(layout: &Layout, wipe: bool) -> Result<()> {
@@ -47,7 +47,9 @@ pub(crate) fn stop_all(layout: &Layout, say: &mut dyn FnMut(&str)) -> Result<()>
     }
     let left = process::living(layout);
     ensure!(left.is_empty(), "still there: {left:?}");
-    process::remove(&layout.env());
+    for file in [layout.env(), layout.service_token()] {
+        process::remove(&file);
+    }
     Ok(())
 }
 
@@ -78,4 +80,17 @@ fn remove(layout: &Layout) -> Result<()> {
     // Fails where something else lies in it, which then stays.
     fs::remove_dir(&layout.state).ok();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gateways_stop_before_what_they_use() {
+        assert_eq!(group_of("gateway-3"), 0);
+        assert!(group_of("gateway-3") < group_of("user-service"));
+        assert!(group_of("user-service") < group_of("rabbitmq"));
+        assert!(group_of("rabbitmq") < group_of("epmd"));
+    }
 }

@@ -27,6 +27,12 @@ pub(crate) fn put(url: &str, body: &serde_json::Value) -> Result<Answer> {
     answer(agent().run(request.context("not an address")?), "PUT", url)
 }
 
+/// POST with a JSON body.
+pub(crate) fn post(url: &str, body: &serde_json::Value) -> Result<Answer> {
+    let request = Request::post(url).header("Content-Type", "application/json").body(body.to_string());
+    answer(agent().run(request.context("not an address")?), "POST", url)
+}
+
 fn agent() -> Agent {
     // Not by a proxy: everything asked here is local.
     Agent::config_builder().timeout_global(Some(LIMIT)).http_status_as_error(false).proxy(None).build().into()

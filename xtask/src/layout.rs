@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
+/// More would run into the gRPC ports of the first (8080 + 10 * 100 = 9080, health 9090).
+pub(crate) const MAX_GATEWAYS: u16 = 10;
 /// The highest port before the offset is added: Erlang's distribution.
 const HIGHEST_PORT: u16 = 25682;
 
@@ -16,6 +18,14 @@ pub(crate) struct Layout {
     /// Data, logs and pids; `.parlor` in the repository unless `--state` says otherwise.
     pub(crate) state: PathBuf,
     offset: u16,
+}
+
+/// The three ports of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProgramPorts {
+    pub(crate) http: u16,
+    pub(crate) grpc: u16,
+    pub(crate) health: u16,
 }
 
 impl Layout {
@@ -38,6 +48,22 @@ impl Layout {
 
     fn port(&self, standard: u16) -> u16 {
         standard + self.offset
+    }
+
+    /// Ports of gateway `number`, counted from 1.
+    pub(crate) fn gateway(&self, number: u16) -> ProgramPorts {
+        let step = (number - 1) * 100;
+        ProgramPorts { http: self.port(8080 + step), grpc: self.port(9090 + step), health: self.port(8090 + step) }
+    }
+
+    /// Ports of user-service.
+    pub(crate) fn users(&self) -> ProgramPorts {
+        ProgramPorts { http: self.port(8081), grpc: self.port(9091), health: self.port(8091) }
+    }
+
+    /// Port of the operator: status, health and metrics.
+    pub(crate) fn operator(&self) -> u16 {
+        self.port(8082)
     }
 
     /// Port of PostgreSQL.
@@ -70,8 +96,22 @@ impl Layout {
         self.port(4379)
     }
 
-    /// Every port that a stack listens on, with the process that will hold it.
-    pub(crate) fn ports(&self) -> Vec<(u16, String)> {
+    /// Every port that a stack with so many gateways listens on, with the process that will hold it.
+    pub(crate) fn ports(&self, gateways: u16) -> Vec<(u16, String)> {
+        let mut ports = self.server_ports();
+        ports.push((self.operator(), "operator".into()));
+        let mut program = |ports_of: ProgramPorts, name: &str| {
+            ports.extend([ports_of.http, ports_of.grpc, ports_of.health].map(|port| (port, name.to_owned())));
+        };
+        program(self.users(), "user-service");
+        for number in 1..=gateways {
+            program(self.gateway(number), &format!("gateway-{number}"));
+        }
+        ports
+    }
+
+    /// Those of the servers alone.
+    pub(crate) fn server_ports(&self) -> Vec<(u16, String)> {
         vec![
             (self.postgres(), "postgres".into()),
             (self.redis(), "redis".into()),
@@ -112,6 +152,16 @@ impl Layout {
         self.run().join("env")
     }
 
+    /// The service token alone, as the programs read it.
+    pub(crate) fn service_token(&self) -> PathBuf {
+        self.run().join("service-token")
+    }
+
+    /// The folder of signing keys.
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.data().join("keys")
+    }
+
     /// Flags that make another `cargo xtask` speak of this stack; empty for the default one.
     pub(crate) fn flags(&self) -> String {
         if self.offset == 0 && self.state == self.root.join(".parlor") {
@@ -137,6 +187,7 @@ fn repository() -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     fn layout(offset: u16) -> Layout {
         Layout::new(Some("/tmp/x".into()), offset).unwrap()
@@ -145,7 +196,18 @@ mod tests {
     #[test]
     fn ports_are_those_of_the_protocol() {
         let layout = layout(0);
+        assert_eq!(layout.gateway(1), ProgramPorts { http: 8080, grpc: 9090, health: 8090 });
+        assert_eq!(layout.gateway(2), ProgramPorts { http: 8180, grpc: 9190, health: 8190 });
+        assert_eq!(layout.users(), ProgramPorts { http: 8081, grpc: 9091, health: 8091 });
+        assert_eq!(layout.operator(), 8082);
         assert_eq!((layout.postgres(), layout.redis(), layout.amqp(), layout.management()), (5442, 6389, 5682, 15682));
+    }
+
+    #[test]
+    fn no_port_is_given_twice_even_with_the_most_gateways() {
+        let ports = layout(1000).ports(MAX_GATEWAYS);
+        let different: BTreeSet<u16> = ports.iter().map(|(port, _)| *port).collect();
+        assert_eq!(different.len(), ports.len());
     }
 
     #[test]

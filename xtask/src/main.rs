@@ -3,20 +3,24 @@
 
 mod args;
 mod cargo;
+mod demo;
 mod down;
 mod foreground;
 mod generate;
 mod guard;
 mod http;
 mod interrupt;
+mod keys;
 mod launch;
 mod layout;
 mod logs;
 mod ports;
 mod process;
 mod procfs;
+mod programs;
 mod progress;
 mod restart;
+mod rooms;
 mod scratch;
 mod secrets;
 mod servers;

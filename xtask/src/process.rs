@@ -17,8 +17,8 @@ use crate::launch::{Launch, Ready, StopSignal};
 use crate::layout::Layout;
 use crate::{http, procfs, wait};
 
-/// How long a process may take to stop in good order.
-pub(crate) const STOP_LIMIT: Duration = Duration::from_secs(30);
+/// How long a process may take to stop in good order: a gateway's drain and some more.
+pub(crate) const STOP_LIMIT: Duration = Duration::from_secs(70);
 /// After SIGKILL only the kernel has work.
 const KILL_LIMIT: Duration = Duration::from_secs(10);
 /// How much of a log is shown with an error.

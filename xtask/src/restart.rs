@@ -8,7 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::launch::Launch;
 use crate::layout::Layout;
 use crate::process::{self, Log, STOP_LIMIT};
-use crate::wait;
+use crate::secrets::{Secrets, write_private};
+use crate::{keys, up, wait};
 
 /// How long it may take to get ready.
 const READY_LIMIT: Duration = Duration::from_secs(90);
@@ -34,6 +35,9 @@ pub(crate) fn run(layout: &Layout, name: &str) -> Result<()> {
     if name == "rabbitmq" && process::pid(layout, "epmd").is_none() {
         again(layout, "epmd")?;
     }
+    if uses_token(name) {
+        renew_token(layout)?;
+    }
     again(layout, name)
 }
 
@@ -53,6 +57,19 @@ fn again(layout: &Layout, name: &str) -> Result<()> {
         attempt += 1;
         std::thread::sleep(Duration::from_secs(1));
     }
+}
+
+fn uses_token(name: &str) -> bool {
+    name == "operator" || name.starts_with("gateway-")
+}
+
+/// The token holds a day, a stack may run longer.
+fn renew_token(layout: &Layout) -> Result<()> {
+    let users = Launch::load(layout, "user-service")?;
+    let issuer =
+        users.args.iter().skip_while(|word| *word != "--issuer").nth(1).context("user-service has no issuer")?;
+    let token = keys::write_service_token(layout, issuer)?;
+    write_private(&layout.env(), &up::env_file(layout, &Secrets::load_or_make(layout)?, Some(&token)))
 }
 
 /// Two `restart` of one process take turns.

@@ -83,6 +83,11 @@ impl Secrets {
         format!("amqp://{BROKER_ADMIN}:{}@127.0.0.1:{}/{VHOST}", self.broker_admin, layout.amqp())
     }
 
+    /// `amqp://…` of the services.
+    pub(crate) fn amqp_services_url(&self, layout: &Layout) -> String {
+        format!("amqp://{BROKER_SERVICES}:{}@127.0.0.1:{}/{VHOST}", self.broker_services, layout.amqp())
+    }
+
     /// `http://…` of the management API, as the administrator.
     pub(crate) fn management_url(&self, layout: &Layout) -> String {
         format!("http://{BROKER_ADMIN}:{}@127.0.0.1:{}", self.broker_admin, layout.management())

@@ -1,5 +1,5 @@
-//! `up`: from nothing to running servers, step by step in the order in which one part needs the other. A failure on the way
-//! stops what was started.
+//! `up`: from nothing to an address, step by step in the order in which one part needs the other. A failure on the way stops
+//! what was started.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -7,16 +7,19 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::args::UpOptions;
+use crate::args::{Extent, UpOptions, Whole};
 use crate::guard::{AtTheEnd, Guard};
 use crate::layout::Layout;
 use crate::process::{self, Children};
+use crate::programs::{self, Programs};
 use crate::progress::Progress;
 use crate::scratch::Scratch;
 use crate::secrets::{Secrets, write_private};
 use crate::servers::Servers;
-use crate::{down, foreground, interrupt, ports, scratch};
+use crate::{cargo, demo, down, foreground, interrupt, keys, ports, rooms, scratch};
 
+/// How long a program may take to get ready; the first of them migrates.
+const PROGRAM_LIMIT: Duration = Duration::from_mins(3);
 /// How often a stack of tests is looked after.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -30,28 +33,29 @@ pub(crate) struct Stack {
 /// Starts a stack and stays with it, unless detached.
 pub(crate) fn run(options: &UpOptions) -> Result<()> {
     if options.scratch {
-        return run_scratch();
+        return run_scratch(options);
     }
     let layout = options.place.layout()?;
+    let extent = options.extent(&layout)?;
     if options.detach {
-        let stack = start(layout)?;
+        let stack = start(layout, &extent)?;
         println!("It goes on in the background; `cargo xtask down{}` stops it.", stack.layout.flags());
         return Ok(());
     }
     refuse_second(&layout)?;
     make_folders(&layout)?;
     let guard = Guard::over(&layout, AtTheEnd::Keep)?;
-    let mut stack = start(layout)?;
+    let mut stack = start(layout, &extent)?;
     println!("Ctrl-C stops everything.");
     foreground::stay(&mut stack)?;
     guard.end()
 }
 
 /// For a test: tells where the stack is, and ends when the test closes standard input, as its death does too.
-fn run_scratch() -> Result<()> {
+fn run_scratch(options: &UpOptions) -> Result<()> {
     let scratch = Scratch::new("stack")?;
     let guard = Guard::over(&scratch.layout, AtTheEnd::Remove)?;
-    let mut stack = start(scratch.layout.clone())?;
+    let mut stack = start(scratch.layout.clone(), &options.extent(&scratch.layout)?)?;
     scratch::announce(&scratch.layout)?;
     let input = std::thread::spawn(|| io::copy(&mut io::stdin().lock(), &mut io::sink()));
     while !input.is_finished() && !interrupt::asked() {
@@ -62,9 +66,13 @@ fn run_scratch() -> Result<()> {
 }
 
 /// Starts a stack; on failure nothing of it is left running.
-pub(crate) fn start(layout: Layout) -> Result<Stack> {
+pub(crate) fn start(layout: Layout, extent: &Extent) -> Result<Stack> {
     refuse_second(&layout)?;
-    ports::require_free(&layout.ports())?;
+    let ports = match extent {
+        Extent::Servers => layout.server_ports(),
+        Extent::Whole(whole) => layout.ports(whole.gateways),
+    };
+    ports::require_free(&ports)?;
     make_folders(&layout)?;
     let _lock = lock(&layout)?;
     // Again: another one may have come first.
@@ -73,7 +81,7 @@ pub(crate) fn start(layout: Layout) -> Result<Stack> {
         process::forget(&layout, &name);
     }
     let mut stack = Stack { layout, children: Children::default(), progress: Progress::new() };
-    match stack.bring_up() {
+    match stack.bring_up(extent) {
         Ok(()) => Ok(stack),
         Err(error) => {
             if !process::known(&stack.layout).is_empty() {
@@ -88,28 +96,103 @@ pub(crate) fn start(layout: Layout) -> Result<Stack> {
 }
 
 impl Stack {
-    fn bring_up(&mut self) -> Result<()> {
+    fn bring_up(&mut self, extent: &Extent) -> Result<()> {
         let Self { layout, children, progress } = self;
         let servers = Servers::find(layout, progress)?;
         servers.launch(layout, children, progress)?;
+        // The servers get ready meanwhile.
+        if let Extent::Whole(whole) = extent {
+            build(layout, whole, progress)?;
+        }
         servers.await_ready(layout, progress)?;
-        write_private(&layout.env(), &env_file(layout, &servers.secrets))?;
-        println!("\n{}", progress.times());
-        println!("The servers run; their addresses are in {}", layout.env().display());
+        match extent {
+            Extent::Servers => self.greet_servers(&servers.secrets),
+            Extent::Whole(whole) => self.bring_up_programs(whole, &servers.secrets),
+        }
+    }
+
+    fn greet_servers(&self, secrets: &Secrets) -> Result<()> {
+        let path = self.layout.env();
+        write_private(&path, &env_file(&self.layout, secrets, None))?;
+        println!("\n{}", self.progress.times());
+        println!("The servers run; their addresses are in {}", path.display());
+        Ok(())
+    }
+
+    fn bring_up_programs(&mut self, whole: &Whole, secrets: &Secrets) -> Result<()> {
+        let layout = self.layout.clone();
+        let programs = Programs { layout: &layout, secrets, gateways: whole.gateways };
+        keys::ensure(&layout)?;
+        let token = keys::write_service_token(&layout, &programs.issuer())?;
+        write_private(&layout.env(), &env_file(&layout, secrets, Some(&token)))?;
+        self.start_programs(&programs, whole)?;
+        self.await_rooms()?;
+        self.greet(&programs);
+        Ok(())
+    }
+
+    fn start_programs(&mut self, programs: &Programs, whole: &Whole) -> Result<()> {
+        self.children.start(&self.layout, "user-service", &programs.user_service())?;
+        self.ready("user-service", &programs.issuer())?;
+        // Before the operator, which reserves every name in a manifest that nobody holds.
+        demo::register(&programs.issuer())?;
+        self.children.start(&self.layout, "operator", &programs.operator(&whole.rooms))?;
+        for number in 1..=programs.gateways {
+            self.children.start(&self.layout, &format!("gateway-{number}"), &programs.gateway(number))?;
+        }
+        self.ready("operator", &format!("http://localhost:{}/status", self.layout.operator()))?;
+        for number in 1..=programs.gateways {
+            self.ready(&format!("gateway-{number}"), &programs::public(self.layout.gateway(number)))?;
+        }
+        Ok(())
+    }
+
+    fn await_rooms(&mut self) -> Result<()> {
+        let outcome = rooms::wait_ready(&self.layout)?;
+        self.progress.done("rooms", &format!("{} of {} ready", outcome.ready, outcome.all));
+        for complaint in outcome.complaints {
+            println!("  not ready: {complaint}");
+        }
+        Ok(())
+    }
+
+    fn greet(&self, programs: &Programs) {
+        println!("\n{}\n", self.progress.times());
+        for number in 1..=programs.gateways {
+            println!("Open {}/", programs::public(self.layout.gateway(number)));
+        }
+        let names = demo::ACCOUNTS.map(|(name, _)| name).join(", ");
+        println!("Sign in as {names}; the password of each is {}", demo::PASSWORD);
+        println!("Logs and pids are in {}", self.layout.state.display());
+    }
+
+    fn ready(&mut self, name: &str, address: &str) -> Result<()> {
+        process::wait_ready(&self.layout, name, PROGRAM_LIMIT, |line| self.progress.say(line))?;
+        self.progress.done(name, address);
         Ok(())
     }
 }
 
-/// Addresses for people and tests, one `NAME=value` a line.
-pub(crate) fn env_file(layout: &Layout, secrets: &Secrets) -> String {
-    [
+fn build(layout: &Layout, whole: &Whole, progress: &mut Progress) -> Result<()> {
+    if !whole.build {
+        return cargo::require_programs(layout);
+    }
+    cargo::build_programs(layout)?;
+    progress.done("programs", "built");
+    Ok(())
+}
+
+/// Addresses for people and tests, one `NAME=value` a line. Without a token where only the servers run.
+pub(crate) fn env_file(layout: &Layout, secrets: &Secrets, token: Option<&str>) -> String {
+    let mut all = vec![
         ("AMQP_URL", secrets.amqp_admin_url(layout)),
         ("RABBITMQ_MANAGEMENT_URL", secrets.management_url(layout)),
         ("DATABASE_URL", secrets.database_url(layout)),
         ("REDIS_URL", secrets.redis_url(layout)),
-    ]
-    .map(|(name, value)| format!("{name}={value}\n"))
-    .concat()
+    ];
+    all.extend(token.map(|token| ("PARLOR_SERVICE_TOKEN", token.to_owned())));
+    let lines: Vec<String> = all.into_iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+    lines.concat()
 }
 
 /// Makes the folders that every other part writes into.

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use crate::args::Extent;
 use crate::guard::{AtTheEnd, Guard};
 use crate::scratch::Scratch;
 use crate::up::{self, Stack};
@@ -21,7 +22,7 @@ impl Servers {
     pub(crate) fn start() -> Result<Self> {
         let scratch = Scratch::new("tests")?;
         let guard = Guard::over(&scratch.layout, AtTheEnd::Remove)?;
-        let stack = up::start(scratch.layout.clone())?;
+        let stack = up::start(scratch.layout.clone(), &Extent::Servers)?;
         Ok(Self { stack, _guard: guard, _scratch: scratch })
     }
 
