@@ -15,6 +15,13 @@ const LIMIT: Duration = Duration::from_hours(1);
 /// `cargo`, with the checked-in answers about SQL instead of a database that happens to be set.
 pub(crate) fn command(layout: &Layout, args: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What `cargo run` says about this package: the build script of `ring` asks for it, and would otherwise run again, and
+    // everything above it be compiled again, each time that a cargo of one kind follows one of the other.
+    for (variable, _) in std::env::vars_os() {
+        if variable.to_str().is_some_and(|name| name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_")) {
+            command.env_remove(variable);
+        }
+    }
     command
         .args(args)
         .current_dir(&layout.root)

@@ -29,6 +29,7 @@ mod test;
 mod tools;
 mod up;
 mod wait;
+mod web;
 
 use std::process::ExitCode;
 

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::args::TestOptions;
 use crate::layout::Layout;
-use crate::{generate, interrupt, tools};
+use crate::{generate, interrupt, tools, web};
 use servers::Servers;
 
 /// What the steps of one run share.
@@ -28,10 +28,15 @@ struct Run {
 type Work = fn(&Run) -> Result<()>;
 
 /// Every step with its name, in order. Each compiles what the steps before it left.
-const STEPS: [(&str, Work); 8] = [
+const STEPS: [(&str, Work); 9] = [
     ("bans", |run| bans::check(&run.layout)),
     ("tidy", |run| tidy::check(&run.layout)),
     ("format", |run| cargo(run, &["fmt", "--all", "--check"])),
+    // Before everything of cargo: chat-service holds it inside.
+    ("web client", |run| {
+        web::check(&run.layout, &mut say)?;
+        web::build(&run.layout, &mut say).map(drop)
+    }),
     ("lints", |run| cargo(run, &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])),
     ("tests compiled", |run| cargo(run, &["test", "--workspace", "--no-run", "--quiet"])),
     ("generated files", |_| generate::run(true)),
@@ -44,7 +49,7 @@ pub(crate) fn run(options: &TestOptions) -> Result<()> {
     let xtask = std::env::current_exe().context("failed to find xtask's own path")?;
     let run = Run { layout: Layout::new(None, 0)?, xtask, servers: OnceCell::new() };
     // At once, not after minutes of compiling.
-    tools::servers(&mut |line| println!("{line}"))?;
+    tools::for_tests(&mut say)?;
     let mut times = Vec::new();
     for (name, work) in STEPS {
         interrupt::check()?;
@@ -63,6 +68,10 @@ pub(crate) fn run(options: &TestOptions) -> Result<()> {
     let failed: Vec<&str> = times.iter().filter(|(_, _, good)| !good).map(|(name, ..)| *name).collect();
     ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
     Ok(())
+}
+
+fn say(line: &str) {
+    println!("{line}");
 }
 
 fn print_times(times: &[(&str, Duration, bool)]) {

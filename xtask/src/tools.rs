@@ -1,4 +1,4 @@
-//! Finds what a stack needs on this machine: PostgreSQL, Redis, RabbitMQ. Missing parts are installed where apt may do it
+//! Finds what a stack needs on this machine: PostgreSQL, Redis, RabbitMQ, Node. Missing parts are installed where apt may do it
 //! (`install`), else the error says how to get them.
 
 mod install;
@@ -12,6 +12,8 @@ use anyhow::{Context, Result, bail};
 
 /// The oldest PostgreSQL that the migrations are made for.
 const OLDEST_POSTGRES: u32 = 15;
+/// What the web client's build tool asks for.
+const OLDEST_NODE: (u32, u32) = (20, 19);
 
 /// PostgreSQL's programs.
 #[derive(Clone, Debug)]
@@ -36,6 +38,7 @@ pub(crate) enum Need {
     Postgres,
     Redis,
     RabbitMq,
+    Node,
 }
 
 /// Everything that a stack needs at run time.
@@ -48,6 +51,7 @@ impl Need {
             Self::Postgres => &["postgresql"],
             Self::Redis => &["redis-server"],
             Self::RabbitMq => &["rabbitmq-server"],
+            Self::Node => &["nodejs", "npm"],
         }
     }
 
@@ -59,6 +63,7 @@ impl Need {
                 "Redis 6 or newer (redis-server in PATH): https://redis.io/docs/latest/operate/oss_and_stack/install/"
             }
             Self::RabbitMq => "RabbitMQ 3.10 or newer: https://www.rabbitmq.com/docs/download",
+            Self::Node => "Node 20.19 or newer with npm: https://nodejs.org/en/download",
         }
     }
 
@@ -67,6 +72,7 @@ impl Need {
             Self::Postgres => find_postgres().is_some(),
             Self::Redis => find("redis-server").is_some(),
             Self::RabbitMq => find_rabbitmq().is_some() && find_epmd().is_some(),
+            Self::Node => node_is_new_enough(),
         }
     }
 }
@@ -86,6 +92,16 @@ pub(crate) fn servers(say: &mut dyn FnMut(&str)) -> Result<Tools> {
 pub(crate) fn postgres(say: &mut dyn FnMut(&str)) -> Result<Postgres> {
     require(&[Need::Postgres], say)?;
     find_postgres().context("PostgreSQL vanished")
+}
+
+/// Node and npm, in the version that the web client's build needs.
+pub(crate) fn node(say: &mut dyn FnMut(&str)) -> Result<()> {
+    require(&[Need::Node], say)
+}
+
+/// Everything that the tests need, asked for together and at once, not after minutes of compiling.
+pub(crate) fn for_tests(say: &mut dyn FnMut(&str)) -> Result<()> {
+    require(&[&SERVERS[..], &[Need::Node]].concat(), say)
 }
 
 fn require(needs: &[Need], say: &mut dyn FnMut(&str)) -> Result<()> {
@@ -144,6 +160,10 @@ fn find_epmd() -> Option<PathBuf> {
     })
 }
 
+fn node_is_new_enough() -> bool {
+    find("npm").is_some() && version("node", "--version").is_some_and(|found| found >= OLDEST_NODE)
+}
+
 /// The first `<number>.<number>` that a program prints about itself.
 fn version(program: impl AsRef<OsStr>, flag: &str) -> Option<(u32, u32)> {
     let output = Command::new(program).arg(flag).output().ok()?;
@@ -168,5 +188,12 @@ mod tests {
         assert_eq!(parse_version("postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)"), Some((15, 14)));
         assert_eq!(parse_version("18.19.0+dfsg-6~deb12u2"), Some((18, 19)));
         assert_eq!(parse_version("none"), None);
+    }
+
+    #[test]
+    fn an_older_node_is_not_enough() {
+        assert!(parse_version("v18.20.4").unwrap() < OLDEST_NODE);
+        assert!(parse_version("v20.18.0").unwrap() < OLDEST_NODE);
+        assert!(parse_version("v22.0.0").unwrap() >= OLDEST_NODE);
     }
 }

@@ -16,7 +16,7 @@ use crate::progress::Progress;
 use crate::scratch::Scratch;
 use crate::secrets::{Secrets, write_private};
 use crate::servers::Servers;
-use crate::{cargo, demo, down, foreground, interrupt, keys, ports, rooms, scratch};
+use crate::{cargo, demo, down, foreground, interrupt, keys, ports, rooms, scratch, web};
 
 /// How long a program may take to get ready; the first of them migrates.
 const PROGRAM_LIMIT: Duration = Duration::from_mins(3);
@@ -177,6 +177,9 @@ fn build(layout: &Layout, whole: &Whole, progress: &mut Progress) -> Result<()> 
     if !whole.build {
         return cargo::require_programs(layout);
     }
+    // The client first: chat-service holds it inside.
+    let built = web::build(layout, &mut |line| progress.say(line))?;
+    progress.done("web client", if built { "built" } else { "as it was" });
     cargo::build_programs(layout)?;
     progress.done("programs", "built");
     Ok(())

@@ -21,7 +21,15 @@ async fn the_web_client_is_served_and_may_load_nothing_from_elsewhere() {
     assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe-inline"), "{policy}");
     assert!(policy.contains(&rig.issuer()), "{policy}");
     assert_eq!(page.headers()["x-content-type-options"], "nosniff");
-    assert!(page.text().await.unwrap().contains("Parlor"));
+    let html = page.text().await.unwrap();
+    assert!(html.contains("<title>Parlor</title>") && !html.contains("<style"), "{html}");
+    let script = html.split("src=\"").nth(1).and_then(|rest| rest.split('"').next());
+    let script = get(script.unwrap_or_else(|| panic!("the web client is not built: {html}"))).await;
+    assert_eq!(
+        (script.status().as_u16(), &script.headers()["content-type"]),
+        (200, &"text/javascript".parse().unwrap())
+    );
+    assert!(script.headers()["cache-control"].to_str().unwrap().contains("immutable"));
     assert_eq!(get("/rooms/team-a/general").await.status(), 200);
     assert_eq!(get("/missing.js").await.status(), 404);
 

@@ -1,4 +1,4 @@
-//! What must not be in the lock file: a second TLS stack, and anything that does not come from the public registry.
+//! What must not be in the lock files: a second TLS stack, and anything that does not come from the public registries.
 
 use std::fs;
 
@@ -17,10 +17,13 @@ const BANNED: [(&str, &str); 4] = [
 const ALLOWED: [&str; 1] = ["openssl-probe"];
 const CRATES: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
-/// Reads the lock file.
+/// Reads both lock files.
 pub(crate) fn check(layout: &Layout) -> Result<()> {
     let cargo = fs::read_to_string(layout.root.join("Cargo.lock")).context("failed to read Cargo.lock")?;
-    let wrong = in_cargo_lock(&cargo);
+    let npm =
+        fs::read_to_string(layout.root.join("web/package-lock.json")).context("failed to read package-lock.json")?;
+    let mut wrong = in_cargo_lock(&cargo);
+    wrong.extend(in_package_lock(&npm));
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(())
 }
@@ -43,6 +46,16 @@ fn in_cargo_lock(text: &str) -> Vec<String> {
     wrong
 }
 
+/// npm leaves out the addresses of packages of the registry in use (`web/.npmrc`): whatever names one comes from elsewhere.
+fn in_package_lock(text: &str) -> Vec<String> {
+    text.lines()
+        .filter_map(|line| line.trim().strip_prefix("\"resolved\": \""))
+        .map(|address| {
+            format!("web/package-lock.json: {} is not from the registry in use", address.trim_end_matches(['"', ',']))
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +67,15 @@ mod tests {
         let wrong = in_cargo_lock(lock);
         assert_eq!(wrong.len(), 2, "{wrong:?}");
         assert!(wrong[0].contains("aws-lc-rs is banned") && wrong[1].contains("x comes from git+"));
+    }
+
+    #[test]
+    fn packages_of_another_registry_are_found() {
+        let lock =
+            "  \"node_modules/a\": {\n  \"version\": \"1.0.0\",\n  \"resolved\": \"https://example.com/b.tgz\",\n";
+        assert_eq!(
+            in_package_lock(lock),
+            ["web/package-lock.json: https://example.com/b.tgz is not from the registry in use"]
+        );
     }
 }

@@ -1,0 +1,2 @@
+// Types of what Vite adds.
+/// <reference types="vite/client" />
