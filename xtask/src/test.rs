@@ -1,6 +1,7 @@
 //! `test`: every check that a change has to pass, one after the other, with the time of each. CI calls this and nothing else.
 
 mod bans;
+mod browser;
 mod servers;
 mod tidy;
 
@@ -28,7 +29,7 @@ struct Run {
 type Work = fn(&Run) -> Result<()>;
 
 /// Every step with its name, in order. Each compiles what the steps before it left.
-const STEPS: [(&str, Work); 9] = [
+const STEPS: [(&str, Work); 10] = [
     ("bans", |run| bans::check(&run.layout)),
     ("tidy", |run| tidy::check(&run.layout)),
     ("format", |run| cargo(run, &["fmt", "--all", "--check"])),
@@ -42,6 +43,7 @@ const STEPS: [(&str, Work); 9] = [
     ("generated files", |_| generate::run(true)),
     ("servers", |run| run.servers.set(Servers::start()?).map_err(|_| anyhow!("the servers run already"))),
     ("tests", |run| cargo(run, &["test", "--workspace"])),
+    ("browser", |run| browser::run(&run.layout, &run.xtask)),
 ];
 
 /// Runs the steps; the first failure ends it unless told to go on.

@@ -1,5 +1,5 @@
-//! Finds what a stack needs on this machine: PostgreSQL, Redis, RabbitMQ, Node. Missing parts are installed where apt may do it
-//! (`install`), else the error says how to get them.
+//! Finds what a stack needs on this machine: PostgreSQL, Redis, RabbitMQ, Node, and Chromium for the tests. Missing parts are installed where
+//! apt may do it (`install`), else the error says how to get them.
 
 mod install;
 
@@ -14,6 +14,9 @@ use anyhow::{Context, Result, bail};
 const OLDEST_POSTGRES: u32 = 15;
 /// What the web client's build tool asks for.
 const OLDEST_NODE: (u32, u32) = (20, 19);
+
+/// Names of the browser that the tests drive.
+const CHROMIUM: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
 /// PostgreSQL's programs.
 #[derive(Clone, Debug)]
@@ -39,6 +42,7 @@ pub(crate) enum Need {
     Redis,
     RabbitMq,
     Node,
+    Chromium,
 }
 
 /// Everything that a stack needs at run time.
@@ -52,6 +56,7 @@ impl Need {
             Self::Redis => &["redis-server"],
             Self::RabbitMq => &["rabbitmq-server"],
             Self::Node => &["nodejs", "npm"],
+            Self::Chromium => &["chromium"],
         }
     }
 
@@ -64,6 +69,7 @@ impl Need {
             }
             Self::RabbitMq => "RabbitMQ 3.10 or newer: https://www.rabbitmq.com/docs/download",
             Self::Node => "Node 20.19 or newer with npm: https://nodejs.org/en/download",
+            Self::Chromium => "Chromium in PATH, or another browser of its kind by PARLOR_CHROMIUM=<path>",
         }
     }
 
@@ -73,6 +79,9 @@ impl Need {
             Self::Redis => find("redis-server").is_some(),
             Self::RabbitMq => find_rabbitmq().is_some() && find_epmd().is_some(),
             Self::Node => node_is_new_enough(),
+            Self::Chromium => {
+                std::env::var_os("PARLOR_CHROMIUM").is_some() || CHROMIUM.iter().any(|name| find(name).is_some())
+            }
         }
     }
 }
@@ -101,7 +110,7 @@ pub(crate) fn node(say: &mut dyn FnMut(&str)) -> Result<()> {
 
 /// Everything that the tests need, asked for together and at once, not after minutes of compiling.
 pub(crate) fn for_tests(say: &mut dyn FnMut(&str)) -> Result<()> {
-    require(&[&SERVERS[..], &[Need::Node]].concat(), say)
+    require(&[&SERVERS[..], &[Need::Node, Need::Chromium]].concat(), say)
 }
 
 fn require(needs: &[Need], say: &mut dyn FnMut(&str)) -> Result<()> {

@@ -42,7 +42,7 @@ pub(crate) fn build(layout: &Layout, say: &mut dyn FnMut(&str)) -> Result<bool> 
 }
 
 /// Installs the web client's packages if their lock file changed since the last time.
-fn packages(layout: &Layout, say: &mut dyn FnMut(&str)) -> Result<()> {
+pub(crate) fn packages(layout: &Layout, say: &mut dyn FnMut(&str)) -> Result<()> {
     tools::node(say)?;
     let web = layout.root.join("web");
     let wanted = fingerprint(&[web.join("package-lock.json")])?;

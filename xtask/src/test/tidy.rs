@@ -31,6 +31,7 @@ pub(crate) fn check(layout: &Layout) -> Result<()> {
         wrong.extend(own_path(&name, &text, &layout.root));
     }
     wrong.extend(unreachable(layout, &files));
+    wrong.extend(missing_folders(layout));
     if wrong.is_empty() {
         return Ok(());
     }
@@ -163,6 +164,28 @@ fn modules(text: &str) -> Vec<Module> {
     all
 }
 
+/// Every folder that ARCHITECTURE.md names, written as `name/` in code quotes, is there.
+fn missing_folders(layout: &Layout) -> Vec<String> {
+    let Ok(text) = fs::read_to_string(layout.root.join("ARCHITECTURE.md")) else {
+        return vec!["ARCHITECTURE.md is not there".to_owned()];
+    };
+    folders_named(&text)
+        .into_iter()
+        .filter(|folder| !layout.root.join(folder).is_dir())
+        .map(|folder| format!("ARCHITECTURE.md names {folder}, which is not there"))
+        .collect()
+}
+
+fn folders_named(text: &str) -> BTreeSet<String> {
+    let plain = |word: &str| word.chars().all(|letter| letter.is_ascii_alphanumeric() || "/-_.".contains(letter));
+    text.split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| word.len() > 1 && word.ends_with('/') && !word.starts_with('/') && plain(word))
+        .map(str::to_owned)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,6 +210,12 @@ mod tests {
             assert!(is_crate_root(Path::new(root)), "{root}");
         }
         assert!(!is_crate_root(Path::new("a/tests/it/util.rs")) && !is_crate_root(Path::new("a/src/util.rs")));
+    }
+
+    #[test]
+    fn only_folders_in_code_quotes_are_promises() {
+        let folders = folders_named("The `contract/` crate, `src/{a,b}/`, and/or `operator/src/source/`; `x`.");
+        assert_eq!(folders.into_iter().collect::<Vec<_>>(), ["contract/", "operator/src/source/"]);
     }
 
     #[test]
