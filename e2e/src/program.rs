@@ -17,6 +17,8 @@ use crate::{http, wait};
 const READY_LIMIT: Duration = Duration::from_secs(40);
 /// How much of a log is shown with a failure.
 const TAIL_BYTES: usize = 4_000;
+/// To PostgreSQL, of each program: many tests run at once, on one server.
+const DATABASE_CONNECTIONS: &str = "6";
 /// Logs of one test process are told apart by this number.
 static STARTED: AtomicU32 = AtomicU32::new(0);
 
@@ -48,6 +50,7 @@ impl Program {
             command.env_remove(variable);
         }
         let child = command
+            .env("DATABASE_CONNECTIONS", DATABASE_CONNECTIONS)
             .envs(env)
             .stdin(Stdio::null())
             .stdout(out.try_clone()?)

@@ -37,7 +37,7 @@ pub struct DatabaseArgs {
     /// Run the migrations at the start
     #[arg(long, env = "MIGRATE", value_parser = FalseyValueParser::new())]
     pub migrate: bool,
-    /// Most connections to PostgreSQL
+    /// Connections to PostgreSQL, opened at once and kept
     #[arg(long, env = "DATABASE_CONNECTIONS", default_value_t = 16, value_name = "COUNT")]
     pub database_connections: u32,
 }
@@ -72,6 +72,8 @@ pub fn open(args: &DatabaseArgs, program_version: u32, check: Check, shutdown: &
     ]);
     let pool = PgPoolOptions::new()
         .max_connections(args.database_connections)
+        // Opening one takes about 800 turns of the runtime (PBKDF2 in slices): in a burst longer than a request may wait.
+        .min_connections(args.database_connections)
         .acquire_timeout(ACQUIRE_LIMIT)
         .connect_lazy_with(limited);
     let (sender, suitable) = watch::channel(false);
