@@ -212,26 +212,33 @@ async function gatewayDies(anna, bert, mark) {
   const wrote = new Map([anna, bert].map((one) => [one, 0]));
   let stop = false;
   // Both write without a break, whatever happens to the gateway.
-  const talking = [anna, bert].map(async (one) => {
+  const talk = async (one) => {
     while (!stop) {
       const count = wrote.get(one);
       await one.write(`${during} ${one.name} ${count}`);
       wrote.set(one, count + 1);
       await sleep(150);
     }
-  });
+  };
   const bothWrote = (count) => until(`both wrote ${count}`, () => Math.min(...wrote.values()) >= count);
-  await bothWrote(5);
-  await gateway.kill(stack, "gateway-1");
-  await anna.until("is told that the connection is lost", () => anna.at("banner").waitFor());
-  report("gateway-1 is killed, the banner says so");
-  const waiting = anna.page.locator('[data-testid="message"][data-state="sending"]').filter({ hasText: during });
-  await until("what was written without a gateway is kept as sending", async () => (await waiting.count()) >= 5);
-  await gateway.restart(stack, "gateway-1");
-  await anna.online();
-  await bothWrote(Math.max(...wrote.values()) + 5);
-  stop = true;
-  await Promise.all(talking);
+  const fault = async () => {
+    await bothWrote(5);
+    await gateway.kill(stack, "gateway-1");
+    await anna.until("is told that the connection is lost", () => anna.at("banner").waitFor());
+    report("gateway-1 is killed, the banner says so");
+    const waiting = anna.page.locator('[data-testid="message"][data-state="sending"]').filter({ hasText: during });
+    await until("what was written without a gateway is kept as sending", async () => (await waiting.count()) >= 5);
+    await gateway.restart(stack, "gateway-1");
+    await anna.online();
+    await bothWrote(Math.max(...wrote.values()) + 5);
+  };
+  const talking = Promise.all([anna, bert].map(talk));
+  try {
+    await Promise.race([talking, fault()]);
+  } finally {
+    stop = true;
+  }
+  await talking;
   const all = [...wrote.values()].reduce((sum, count) => sum + count);
   for (const one of [anna, bert]) await one.has(all, "sent", during);
   for (const one of [anna, bert]) await one.has(0, "sending", during);
