@@ -1,0 +1,10 @@
+//! What people, manifests and other programs may rely on, over all programs together: started one by one on the run's servers.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod grpc;
+mod manifests;
+mod once;
+mod refusals;
+mod resume;
+mod rooms;
+mod secrets;

@@ -1,0 +1,103 @@
+//! A message is there once, however often and wherever it was sent: a retry is a duplicate, on any gateway.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Result, ensure};
+use e2e::checker::{Seen, ordinal};
+use e2e::load;
+use e2e::person::Person;
+use e2e::rig::{Rig, stored};
+use e2e::socket::Socket;
+use serde_json::{Value, json};
+use uuid::{NoContext, Timestamp, Uuid};
+
+const ROOM: &str = "team-a/general";
+const SOON: Duration = Duration::from_secs(10);
+/// Long enough for a second copy to arrive if there were one.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// A socket that is subscribed to the room.
+async fn subscribed(rig: &Rig, gateway: usize, person: &Person) -> Socket {
+    let mut socket = rig.socket(gateway, person).await.unwrap();
+    socket.ok("subscribe", json!({"room": ROOM})).await.unwrap();
+    socket
+}
+
+/// The next message; membership events are passed by.
+async fn next_message(socket: &mut Socket) -> Result<Seen> {
+    loop {
+        let event = socket.event(SOON).await?;
+        if let Some(seen) = Seen::of(&event) {
+            return Ok(seen);
+        }
+        ensure!(event["type"] == "member", "{event}");
+    }
+}
+
+/// That the message with this id is seen exactly once by this socket.
+async fn sees_once(socket: &mut Socket, id: &str) {
+    assert_eq!(next_message(socket).await.unwrap().id, id);
+    socket.silence(QUIET).await.unwrap();
+}
+
+/// How often history and database have this id.
+async fn assert_stored_once(rig: &Rig, person: &Person, id: &str) {
+    let history = load::history(&rig.http, rig.gateway(0), person, ROOM).await.unwrap();
+    assert_eq!(history.messages.iter().filter(|seen| seen.id == id).count(), 1, "in the history");
+    let pool = rig.database.pool().await.unwrap();
+    for view in [load::messages(&pool, ROOM).await.unwrap(), load::events(&pool, ROOM).await.unwrap()] {
+        assert_eq!(view.messages.iter().filter(|seen| seen.id == id).count(), 1, "in {}", view.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_on_another_gateway_answers_the_first_position_and_another_text_is_a_conflict() {
+    let rig = Rig::chat(2, &[ROOM]).await.unwrap();
+    let anna = rig.member("anna", ROOM).await.unwrap();
+    let (mut one, mut other) = (subscribed(&rig, 0, &anna).await, subscribed(&rig, 1, &anna).await);
+    let (id, first) = one.said(ROOM, "hello").await.unwrap();
+    assert_eq!(first["duplicate"], false);
+    for socket in [&mut one, &mut other] {
+        let again = socket.say(ROOM, &id, "hello").await.unwrap();
+        assert_eq!((&again["ok"]["pos"], &again["ok"]["duplicate"]), (&first["pos"], &json!(true)), "{again}");
+        let another = socket.say(ROOM, &id, "hello!").await.unwrap();
+        assert_eq!(another["err"]["code"], "idempotency_conflict", "{another}");
+        assert_eq!(another["err"]["temporary"], false);
+    }
+    // Over REST it is the same message too.
+    let url = format!("{}/v1/rooms/{ROOM}/messages", rig.gateway(1).http);
+    let body = json!({"id": id, "text": "hello"});
+    let answer = rig.http.post(url).json(&body).bearer_auth(&anna.access_token).send().await.unwrap();
+    assert_eq!(answer.status(), 201);
+    let answer: Value = answer.json().await.unwrap();
+    assert_eq!((&answer["pos"], &answer["duplicate"]), (&first["pos"], &json!(true)));
+    for socket in [&mut one, &mut other] {
+        sees_once(socket, &id).await;
+    }
+    let place = (ordinal(first["epoch"].as_str().unwrap()).unwrap(), first["pos"].as_u64().unwrap());
+    stored(&rig.database.pool().await.unwrap(), ROOM, place, SOON).await.unwrap();
+    assert_stored_once(&rig, &anna, &id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_senders_equal_id_is_another_message() {
+    let rig = Rig::chat(1, &[ROOM]).await.unwrap();
+    let (anna, bert) = (rig.member("anna", ROOM).await.unwrap(), rig.member("bert", ROOM).await.unwrap());
+    let mut annas = subscribed(&rig, 0, &anna).await;
+    let mut berts = rig.socket(0, &bert).await.unwrap();
+    let (id, _) = annas.said(ROOM, "anna's").await.unwrap();
+    assert_eq!(berts.say(ROOM, &id, "bert's").await.unwrap()["ok"]["duplicate"], false);
+    let seen = [next_message(&mut annas).await.unwrap(), next_message(&mut annas).await.unwrap()];
+    assert_eq!(seen.each_ref().map(|one| one.text.as_str()), ["anna's", "bert's"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_from_the_future_is_refused_with_the_reason_clock() {
+    let rig = Rig::chat(1, &[ROOM]).await.unwrap();
+    let anna = rig.member("anna", ROOM).await.unwrap();
+    let mut socket = rig.socket(0, &anna).await.unwrap();
+    let then = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap() + Duration::from_mins(7);
+    let id = Uuid::new_v7(Timestamp::from_unix(NoContext, then.as_secs(), 0)).to_string();
+    let reply = socket.say(ROOM, &id, "too early").await.unwrap();
+    assert_eq!((&reply["err"]["code"], &reply["err"]["reason"]), (&json!("invalid"), &json!("clock")), "{reply}");
+}
