@@ -72,8 +72,9 @@ pub fn open(args: &DatabaseArgs, program_version: u32, check: Check, shutdown: &
     ]);
     let pool = PgPoolOptions::new()
         .max_connections(args.database_connections)
-        // Opening one takes about 800 turns of the runtime (PBKDF2 in slices): in a burst longer than a request may wait.
+        // For the ones whose life has ended; the keeper opens all others.
         .min_connections(args.database_connections)
+        .idle_timeout(None)
         .acquire_timeout(ACQUIRE_LIMIT)
         .connect_lazy_with(limited);
     let (sender, suitable) = watch::channel(false);
@@ -133,12 +134,14 @@ impl Keeper {
             self.check.not_ready(error.to_string());
             sleep(backoff.next()).await;
         }
+        self.open_all().await;
         self.check.ready();
         self.suitable.send_replace(true);
         backoff.reset();
         loop {
             match self.ask().await {
                 Ok(()) => {
+                    self.open_all().await;
                     self.check.ready();
                     backoff.reset();
                     sleep(EVERY).await;
@@ -192,6 +195,21 @@ impl Keeper {
             return Err(Unsuitable::TooNew { needed: min_program, version: self.program_version });
         }
         Ok(())
+    }
+
+    /// Opens the connections that the pool lacks: all of them at the start, later those that were lost. Opening one takes about 800
+    /// turns of the runtime (PBKDF2 in slices): in a burst longer than a request may wait. sqlx itself fills a pool up to
+    /// `min_connections` only when it ends an old connection.
+    async fn open_all(&self) {
+        let wanted = self.pool.options().get_max_connections();
+        let mut held = Vec::new();
+        while self.pool.size() < wanted {
+            match self.pool.acquire().await {
+                Ok(connection) => held.push(connection),
+                // What is open serves; the next round tries again.
+                Err(error) => return tracing::warn!(%error, "failed to open every connection to PostgreSQL"),
+            }
+        }
     }
 
     async fn ask(&self) -> Result<(), Unsuitable> {

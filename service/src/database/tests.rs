@@ -37,6 +37,18 @@ async fn two_programs_migrate_at_once_and_both_find_the_tables() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn all_connections_are_open_before_anybody_asks_for_one() {
+    let (test, shutdown) = (empty().await, Shutdown::new());
+    let args = args(&test.url, true);
+    let database = open(&args, VERSION, Check::detached("database"), &shutdown).unwrap();
+    suitable(&database).await;
+    let all = wait::until(LIMIT, "every connection", async || {
+        Ok((database.pool().size() == args.database_connections).then_some(()))
+    });
+    all.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_may_not_migrate_waits_for_somebody_who_does() {
     let (test, shutdown) = (empty().await, Shutdown::new());
     let check = Check::detached("database");
