@@ -176,7 +176,7 @@ async fn closed_hands_over_to_the_next_log_at_once_and_a_poison_body_stops_nobod
     rig.publish(&room, EPOCH, &numbered(7, 8)).await;
     rig.publish(&room, "2-bbbbbb", &numbered(2, 4)).await;
     assert_eq!(rig.texts_once(&room, 4).await, numbers(4));
-    let hint = tokio::time::timeout(Duration::from_secs(5), hints.recv()).await.unwrap().unwrap();
+    let hint = tokio::time::timeout(Duration::from_mins(1), hints.recv()).await.unwrap().unwrap();
     assert_eq!(hint, Hint::RoomChanged { room: room.id }, "gateways need not wait for their next look");
     let states: Vec<String> = sqlx::query_scalar("select state from logs where id = any($1) order by ordinal")
         .bind(vec![log, next])

@@ -336,7 +336,7 @@ async fn a_process_frozen_in_mid_transaction_holds_nobody_up_for_long_and_stores
     let segments = [segment.clone()];
     let mut frozen = fixture.pool.begin().await.unwrap();
     assert_eq!(super::guard::lock(&mut frozen, &segments).await.unwrap().len(), 1);
-    let stored = tokio::time::timeout(Duration::from_secs(9), append(&fixture.pool, &segments)).await.unwrap();
+    let stored = tokio::time::timeout(Duration::from_mins(1), append(&fixture.pool, &segments)).await.unwrap();
     assert_eq!(stored.unwrap(), [Stored::Done]);
     let thawed = sqlx::query("update logs set off = 0 where id = $1").bind(log).execute(&mut *frozen).await;
     assert!(thawed.is_err(), "PostgreSQL has ended that transaction");
