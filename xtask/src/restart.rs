@@ -1,9 +1,9 @@
 //! `restart`: one process again with the command that `up` gave it, dead or alive. Alive it is asked to stop in good order.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::launch::Launch;
 use crate::layout::Layout;
@@ -74,14 +74,6 @@ fn renew_token(layout: &Layout) -> Result<()> {
 
 /// Two `restart` of one process take turns.
 fn lock(layout: &Layout, name: &str) -> Result<File> {
-    let file = File::create(layout.run().join(format!("{name}.lock"))).context("failed to make the lock file")?;
-    let taken = wait::until(STOP_LIMIT + READY_LIMIT, || match file.try_lock() {
-        Ok(()) => Ok(Some(())),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(error.into()),
-    })?;
-    match taken {
-        Some(()) => Ok(file),
-        None => bail!("another `cargo xtask restart {name}` is still at work"),
-    }
+    let busy = format!("another `cargo xtask restart {name}` is at work");
+    wait::lock(&layout.run().join(format!("{name}.lock")), STOP_LIMIT + READY_LIMIT, &busy)
 }

@@ -1,5 +1,7 @@
-//! Waiting with a limit: for a condition, asked again and again, or for a child process.
+//! Waiting with a limit: for a condition, asked again and again, for the lock of a file, or for a child process.
 
+use std::fs::{File, TryLockError};
+use std::path::Path;
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -22,6 +24,20 @@ pub(crate) fn until<T>(limit: Duration, mut probe: impl FnMut() -> Result<Option
             return Ok(None);
         }
         std::thread::sleep(PAUSE);
+    }
+}
+
+/// The lock of a file, made if it is not there; held until the value goes or the process ends. `busy` says who has it after `limit`.
+pub(crate) fn lock(path: &Path, limit: Duration, busy: &str) -> Result<File> {
+    let file = File::create(path).with_context(|| format!("failed to make {}", path.display()))?;
+    let taken = until(limit, || match file.try_lock() {
+        Ok(()) => Ok(Some(())),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    })?;
+    match taken {
+        Some(()) => Ok(file),
+        None => bail!("{busy}, still after {} s", limit.as_secs()),
     }
 }
 

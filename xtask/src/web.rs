@@ -1,11 +1,11 @@
 //! The web client: npm's packages, and the build that chat-service holds inside. Both only where something changed.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use ring::digest::{Context as Digest, SHA256};
 
 use crate::layout::Layout;
@@ -83,16 +83,7 @@ fn cache(layout: &Layout) -> PathBuf {
 /// One build of the web client at a time, also of several `cargo xtask`.
 fn lock(layout: &Layout) -> Result<File> {
     fs::create_dir_all(cache(layout)).context("failed to make the folder of xtask's own files")?;
-    let file = File::create(cache(layout).join("web.lock"))?;
-    let taken = wait::until(NPM_LIMIT, || match file.try_lock() {
-        Ok(()) => Ok(Some(())),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(error.into()),
-    })?;
-    match taken {
-        Some(()) => Ok(file),
-        None => bail!("another `cargo xtask` still builds the web client after {} s", NPM_LIMIT.as_secs()),
-    }
+    wait::lock(&cache(layout).join("web.lock"), NPM_LIMIT, "another `cargo xtask` builds the web client")
 }
 
 /// SHA-256 over names and contents. Times do not count: a checkout sets them anew.
