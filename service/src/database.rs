@@ -11,7 +11,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgPool};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::health::Check;
 use crate::retry::Backoff;
@@ -23,6 +23,10 @@ const ACQUIRE_LIMIT: Duration = Duration::from_secs(3);
 const STATEMENT_LIMIT: &str = "10s";
 /// A transaction whose program has stopped talking must not hold its locks for ever.
 const IDLE_TRANSACTION_LIMIT: &str = "30s";
+/// How long all connections may be held to open those that lack; less than `ACQUIRE_LIMIT`.
+const OPEN_LIMIT: Duration = Duration::from_secs(2);
+/// After that was not enough: a server with fewer places than we want must not hold up requests all the time.
+const OPEN_AGAIN: Duration = Duration::from_mins(1);
 /// How often the database is asked whether it is there.
 const EVERY: Duration = Duration::from_secs(2);
 /// The longest that any one question of the watch may take.
@@ -134,14 +138,16 @@ impl Keeper {
             self.check.not_ready(error.to_string());
             sleep(backoff.next()).await;
         }
-        self.open_all().await;
+        let mut open_again = self.open_all().await;
         self.check.ready();
         self.suitable.send_replace(true);
         backoff.reset();
         loop {
             match self.ask().await {
                 Ok(()) => {
-                    self.open_all().await;
+                    if open_again <= Instant::now() {
+                        open_again = self.open_all().await;
+                    }
                     self.check.ready();
                     backoff.reset();
                     sleep(EVERY).await;
@@ -197,19 +203,27 @@ impl Keeper {
         Ok(())
     }
 
-    /// Opens the connections that the pool lacks: all of them at the start, later those that were lost. Opening one takes about 800
-    /// turns of the runtime (PBKDF2 in slices): in a burst longer than a request may wait. sqlx itself fills a pool up to
-    /// `min_connections` only when it ends an old connection.
-    async fn open_all(&self) {
+    /// Opens the connections that the pool lacks: all of them at the start, later those that were lost; gives the time to look again.
+    /// Opening one takes about 800 turns of the runtime (PBKDF2 in slices): in a burst longer than a request may wait. sqlx itself
+    /// fills a pool up to `min_connections` only when it ends an old connection.
+    async fn open_all(&self) -> Instant {
         let wanted = self.pool.options().get_max_connections();
-        let mut held = Vec::new();
-        while self.pool.size() < wanted {
-            match self.pool.acquire().await {
-                Ok(connection) => held.push(connection),
-                // What is open serves; the next round tries again.
-                Err(error) => return tracing::warn!(%error, "failed to open every connection to PostgreSQL"),
+        // A new one is opened only while all others are taken: they are held, for less than a request would wait for them.
+        let opening = async {
+            let mut held = Vec::new();
+            while self.pool.size() < wanted {
+                held.push(self.pool.acquire().await?);
             }
-        }
+            Ok::<_, sqlx::Error>(())
+        };
+        let error = match timeout(OPEN_LIMIT, opening).await {
+            Ok(Ok(())) => return Instant::now(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "PostgreSQL gives no more, or not in time".to_owned(),
+        };
+        let open = self.pool.size();
+        tracing::warn!(wanted, open, error, "not every connection to PostgreSQL is open; those that are serve");
+        Instant::now() + OPEN_AGAIN
     }
 
     async fn ask(&self) -> Result<(), Unsuitable> {
