@@ -6,6 +6,7 @@ pub mod checker;
 pub mod cleanup;
 pub mod http;
 pub mod keys;
+pub mod kube;
 pub mod load;
 pub mod person;
 pub mod ports;

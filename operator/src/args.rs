@@ -21,6 +21,16 @@ pub(crate) enum Command {
     Run(Box<Run>),
     /// Print the definitions of ChatRoom and ChatPlatform for Kubernetes.
     Crd,
+    /// Say what is wrong with manifests, without any server; exit code 1 where something is.
+    Validate(Validate),
+}
+
+/// What to look at.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Validate {
+    /// Files and folders of manifests.
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
 }
 
 /// Where everything is.

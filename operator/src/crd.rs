@@ -3,11 +3,16 @@
 pub(crate) mod bytes;
 pub(crate) mod chat_platform;
 pub(crate) mod chat_room;
+mod law;
 mod scaling;
 pub(crate) mod shape;
+mod structure;
 
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
+
+use crate::fault::{Fault, Path};
+pub(crate) use structure::without_nulls;
 
 /// Group and version of both kinds.
 pub(crate) const API_VERSION: &str = "parlor.dev/v1alpha1";
@@ -56,14 +61,10 @@ pub(crate) fn schemas() -> Result<Schemas, CrdError> {
     Ok(Schemas { room: schema(&room), platform: schema(&platform) })
 }
 
-/// Value of `x-kubernetes-validations`: CEL, each with a message that says the cure.
-fn rules(rules: &[(&str, &str)]) -> Value {
-    rules.iter().map(|(rule, message)| json!({"rule": rule, "message": message})).collect()
-}
-
-/// One such rule.
-fn rule(rule: &str, message: &str) -> Value {
-    rules(&[(rule, message)])
+/// Faults of a value as Kubernetes finds them: of its structure, and once that is right, of its laws.
+pub(crate) fn check(schema: &Value, value: &Value, path: &Path) -> Vec<Fault> {
+    let faults = structure::check(schema, value, path);
+    if faults.is_empty() { law::check(schema, value, path) } else { faults }
 }
 
 fn definitions() -> Result<[Value; 2], CrdError> {
@@ -85,13 +86,18 @@ fn finish(mut definition: Value) -> Value {
     definition
 }
 
-/// Takes `nullable` and the formats of Rust's unsigned numbers out of a schema and all schemas in it; bounds are whole numbers.
+/// Takes `nullable` and the formats of Rust's unsigned numbers out of a schema and all schemas in it; bounds are whole numbers; what a
+/// quantity is takes one line, not Kubernetes' forty.
 fn plain(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
             fields.remove("nullable");
             if fields.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint")) {
                 fields.remove("format");
+            }
+            if fields.get("x-kubernetes-int-or-string") == Some(&Value::Bool(true)) {
+                fields
+                    .insert("description".to_owned(), json!("A number, with or without a unit, as `500m` or `256Mi`."));
             }
             for name in ["minimum", "maximum"] {
                 let bound = fields.get(name).and_then(Value::as_f64);
@@ -107,20 +113,22 @@ fn plain(schema: &mut Value) {
     }
 }
 
+/// Visits every schema in a schema.
+#[cfg(test)]
+fn walk<'a>(schema: &'a Value, visit: &mut impl FnMut(&'a serde_json::Map<String, Value>)) {
+    match schema {
+        Value::Object(fields) => {
+            visit(fields);
+            fields.values().for_each(|inner| walk(inner, visit));
+        }
+        Value::Array(items) => items.iter().for_each(|inner| walk(inner, visit)),
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn walk<'a>(schema: &'a Value, visit: &mut impl FnMut(&'a serde_json::Map<String, Value>)) {
-        match schema {
-            Value::Object(fields) => {
-                visit(fields);
-                fields.values().for_each(|inner| walk(inner, visit));
-            }
-            Value::Array(items) => items.iter().for_each(|inner| walk(inner, visit)),
-            _ => {}
-        }
-    }
 
     #[test]
     fn the_checked_in_definitions_are_what_is_printed() {
@@ -151,8 +159,7 @@ mod tests {
     fn every_field_of_both_kinds_says_what_it_is_for() {
         let schemas = schemas().unwrap();
         for schema in [&schemas.room, &schemas.platform] {
-            let spec = &schema["properties"]["spec"];
-            walk(spec, &mut |fields| {
+            walk(&schema["properties"], &mut |fields| {
                 let Some(Value::Object(properties)) = fields.get("properties") else { return };
                 for (name, property) in properties {
                     let described = property.get("description").is_some_and(|text| !text.as_str().unwrap().is_empty());

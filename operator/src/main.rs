@@ -12,19 +12,23 @@ mod room;
 mod rooms_service;
 mod run;
 mod source;
+mod validate;
 mod worker;
+
+use std::process::ExitCode;
 
 use clap::Parser;
 
 use args::{Cli, Command};
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Command::Crd => {
             print!("{}", crd::print()?);
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
-        Command::Run(args) => start(args),
+        Command::Validate(args) => validate::run(&args.paths),
+        Command::Run(args) => start(args).map(|()| ExitCode::SUCCESS),
     }
 }
 

@@ -17,7 +17,11 @@ type Files = BTreeMap<String, String>;
 /// A folder, the extension of its generated files, and what makes them.
 type Kind = (&'static str, &'static str, fn(&Layout) -> Result<Files>);
 /// SQL first: with a new query the programs, which print the rest, can be built only after it.
-const KINDS: [Kind; 2] = [(".sqlx", "json", sqlx::generate), ("crds", "yaml", crds::generate)];
+const KINDS: [Kind; 3] = [
+    (".sqlx", "json", sqlx::generate),
+    ("crds", "yaml", crds::generate),
+    ("charts/parlor-crds/templates", "yaml", crds::templates),
+];
 
 /// Writes all generated files, or compares them with what is checked in.
 pub(crate) fn run(check: bool) -> Result<()> {

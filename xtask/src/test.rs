@@ -23,13 +23,15 @@ struct Run {
     xtask: PathBuf,
     /// Started by the step of that name.
     servers: OnceCell<Servers>,
+    /// Folder of Kubernetes' control plane, set by the step of that name.
+    control_plane: OnceCell<PathBuf>,
 }
 
 /// What a step does.
 type Work = fn(&Run) -> Result<()>;
 
 /// Every step with its name, in order. Each compiles what the steps before it left.
-const STEPS: [(&str, Work); 10] = [
+const STEPS: [(&str, Work); 11] = [
     ("bans", |run| bans::check(&run.layout)),
     ("tidy", |run| tidy::check(&run.layout)),
     ("format", |run| cargo(run, &["fmt", "--all", "--check"])),
@@ -41,6 +43,10 @@ const STEPS: [(&str, Work); 10] = [
     ("lints", |run| cargo(run, &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])),
     ("tests compiled", |run| cargo(run, &["test", "--workspace", "--no-run", "--quiet"])),
     ("generated files", |_| generate::run(true)),
+    ("control plane", |run| {
+        let folder = tools::control_plane(&run.layout, &mut say)?;
+        run.control_plane.set(folder).map_err(|_| anyhow!("the control plane is there already"))
+    }),
     ("servers", |run| run.servers.set(Servers::start()?).map_err(|_| anyhow!("the servers run already"))),
     ("tests", |run| cargo(run, &["test", "--workspace"])),
     ("browser", |run| browser::run(&run.layout, &run.xtask)),
@@ -49,7 +55,7 @@ const STEPS: [(&str, Work); 10] = [
 /// Runs the steps; the first failure ends it unless told to go on.
 pub(crate) fn run(options: &TestOptions) -> Result<()> {
     let xtask = std::env::current_exe().context("failed to find xtask's own path")?;
-    let run = Run { layout: Layout::new(None, 0)?, xtask, servers: OnceCell::new() };
+    let run = Run { layout: Layout::new(None, 0)?, xtask, servers: OnceCell::new(), control_plane: OnceCell::new() };
     // At once, not after minutes of compiling.
     tools::for_tests(&mut say)?;
     let mut times = Vec::new();
@@ -93,6 +99,9 @@ fn cargo(run: &Run, args: &[&str]) -> Result<()> {
     command.env("RUST_LIB_BACKTRACE", "0");
     if let Some(servers) = run.servers.get() {
         servers.tell(&mut command);
+    }
+    if let Some(folder) = run.control_plane.get() {
+        command.env("KUBEBUILDER_ASSETS", folder);
     }
     crate::cargo::run(command)
 }

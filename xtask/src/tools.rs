@@ -1,7 +1,10 @@
-//! Finds what a stack needs on this machine: PostgreSQL, Redis, RabbitMQ, Node, and Chromium for the tests. Missing parts are installed where
+//! Finds what a stack needs on this machine: PostgreSQL, Redis, RabbitMQ, Node; for the tests also Chromium and Go. Missing parts are installed where
 //! apt may do it (`install`), else the error says how to get them.
 
+mod control_plane;
 mod install;
+
+pub(crate) use control_plane::control_plane;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,6 +17,8 @@ use anyhow::{Context, Result, bail};
 const OLDEST_POSTGRES: u32 = 15;
 /// What the web client's build tool asks for.
 const OLDEST_NODE: (u32, u32) = (20, 19);
+/// What Kubernetes' modules ask for.
+const OLDEST_GO: (u32, u32) = (1, 26);
 
 /// Names of the browser that the tests drive.
 const CHROMIUM: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
@@ -43,6 +48,7 @@ pub(crate) enum Need {
     RabbitMq,
     Node,
     Chromium,
+    Go,
 }
 
 /// Everything that a stack needs at run time.
@@ -57,6 +63,7 @@ impl Need {
             Self::RabbitMq => &["rabbitmq-server"],
             Self::Node => &["nodejs", "npm"],
             Self::Chromium => &["chromium"],
+            Self::Go => &["golang-go"],
         }
     }
 
@@ -70,6 +77,7 @@ impl Need {
             Self::RabbitMq => "RabbitMQ 3.10 or newer: https://www.rabbitmq.com/docs/download",
             Self::Node => "Node 20.19 or newer with npm: https://nodejs.org/en/download",
             Self::Chromium => "Chromium in PATH, or another browser of its kind by PARLOR_CHROMIUM=<path>",
+            Self::Go => "Go 1.26 or newer: https://go.dev/doc/install",
         }
     }
 
@@ -79,6 +87,7 @@ impl Need {
             Self::Redis => find("redis-server").is_some(),
             Self::RabbitMq => find_rabbitmq().is_some() && find_epmd().is_some(),
             Self::Node => node_is_new_enough(),
+            Self::Go => version("go", "version").is_some_and(|found| found >= OLDEST_GO),
             Self::Chromium => {
                 std::env::var_os("PARLOR_CHROMIUM").is_some() || CHROMIUM.iter().any(|name| find(name).is_some())
             }
@@ -110,7 +119,7 @@ pub(crate) fn node(say: &mut dyn FnMut(&str)) -> Result<()> {
 
 /// Everything that the tests need, asked for together and at once, not after minutes of compiling.
 pub(crate) fn for_tests(say: &mut dyn FnMut(&str)) -> Result<()> {
-    require(&[&SERVERS[..], &[Need::Node, Need::Chromium]].concat(), say)
+    require(&[&SERVERS[..], &[Need::Node, Need::Chromium, Need::Go]].concat(), say)
 }
 
 fn require(needs: &[Need], say: &mut dyn FnMut(&str)) -> Result<()> {
@@ -196,6 +205,7 @@ mod tests {
         assert_eq!(parse_version("v20.20.2\n"), Some((20, 20)));
         assert_eq!(parse_version("postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)"), Some((15, 14)));
         assert_eq!(parse_version("18.19.0+dfsg-6~deb12u2"), Some((18, 19)));
+        assert_eq!(parse_version("go version go1.26.8 linux/amd64"), Some((1, 26)));
         assert_eq!(parse_version("none"), None);
     }
 

@@ -1,6 +1,8 @@
 //! ChatPlatform: what serves the rooms. In a folder only `spec.rooms` has a meaning; the rest is for Kubernetes.
 
-use k8s_openapi::api::core::v1::ResourceRequirements;
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration, TopologySpreadConstraint};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -8,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bytes::Bytes;
 use super::scaling::{GatewayScaling, HistorianScaling, UsersScaling, WorkerScaling};
-use super::{rule, shape};
+use super::{law, shape};
 
 /// The servers that a platform uses, the programs that it runs and the rooms that it takes.
 #[derive(CustomResource, JsonSchema, Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
@@ -49,6 +51,11 @@ pub(crate) struct ChatPlatformSpec {
     /// Sessions, presence and limits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) redis: Option<Store>,
+    /// Secrets in the platform's namespace that open the registry of the images.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub(crate) image_pull_secrets: Vec<SecretRef>,
     /// chat-service and its roles.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) chat: Option<Chat>,
@@ -77,10 +84,7 @@ pub(crate) struct Rabbitmq {
     /// The virtual host, this platform's alone. Immutable.
     #[serde(default = "vhost")]
     #[schemars(length(min = 1, max = 128))]
-    #[schemars(extend("x-kubernetes-validations" = rule(
-        "self == oldSelf",
-        "spec.rabbitmq.vhost is immutable: logs do not move between virtual hosts"
-    )))]
+    #[schemars(extend("x-kubernetes-validations" = [law::on_change("self == oldSelf", "spec.rabbitmq.vhost is immutable: logs do not move between virtual hosts")]))]
     pub(crate) vhost: String,
     /// Secret with `username` and `password` of the operator's user: `^parlor\.` configure, write and read, tag `policymaker`.
     pub(crate) secret_ref: SecretRef,
@@ -147,9 +151,9 @@ pub(crate) struct Gateway {
     pub(crate) scaling: GatewayScaling,
     /// How a pod that goes lets go of its sockets.
     pub(crate) drain: Drain,
-    /// Requests and limits of a pod.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) resources: Option<ResourceRequirements>,
+    /// What its pods ask for and where they run.
+    #[serde(flatten)]
+    pub(crate) pods: Pods,
 }
 
 /// The role `historian`.
@@ -158,9 +162,9 @@ pub(crate) struct Gateway {
 pub(crate) struct Historian {
     /// How many pods.
     pub(crate) scaling: HistorianScaling,
-    /// Requests and limits of a pod.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) resources: Option<ResourceRequirements>,
+    /// What its pods ask for and where they run.
+    #[serde(flatten)]
+    pub(crate) pods: Pods,
 }
 
 /// The role `worker`.
@@ -169,9 +173,35 @@ pub(crate) struct Historian {
 pub(crate) struct Worker {
     /// How many pods.
     pub(crate) scaling: WorkerScaling,
+    /// What its pods ask for and where they run.
+    #[serde(flatten)]
+    pub(crate) pods: Pods,
+}
+
+/// What the pods of a program ask for, where they run and what they carry.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Pods {
     /// Requests and limits of a pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) resources: Option<ResourceRequirements>,
+    /// Labels that a node must have.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) node_selector: BTreeMap<String, String>,
+    /// Taints of nodes that the pods accept.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub(crate) tolerations: Vec<Toleration>,
+    /// How the pods spread over nodes and zones. Without a `labelSelector` a constraint is about the pods of this program.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub(crate) topology_spread_constraints: Vec<TopologySpreadConstraint>,
+    /// More labels of a pod. Those of Parlor itself stay as they are.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) pod_labels: BTreeMap<String, String>,
+    /// More annotations of a pod.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) pod_annotations: BTreeMap<String, String>,
 }
 
 /// user-service.
@@ -187,9 +217,9 @@ pub(crate) struct Users {
     /// Who may make an account.
     #[serde(default)]
     pub(crate) registration: Registration,
-    /// Requests and limits of a pod.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) resources: Option<ResourceRequirements>,
+    /// What its pods ask for and where they run.
+    #[serde(flatten)]
+    pub(crate) pods: Pods,
 }
 
 /// Who may make an account.
@@ -207,10 +237,7 @@ pub(crate) enum Registration {
 /// How a pod that goes lets go of its sockets.
 #[derive(JsonSchema, Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = rule(
-        "self.spreadSeconds <= self.seconds",
-        "drain.spreadSeconds is longer than drain.seconds: sockets would be cut before they are told"
-    )))]
+#[schemars(extend("x-kubernetes-validations" = [law::DRAIN.rule()]))]
 pub(crate) struct Drain {
     /// How long it may take.
     #[schemars(range(min = 0, max = 3600))]
@@ -227,7 +254,7 @@ impl Default for Drain {
 }
 
 /// Which rooms the platform takes, and the classes of their logs.
-#[derive(JsonSchema, Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[derive(JsonSchema, Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Rooms {
     /// Namespaces whose rooms are taken. Empty: all. Absent: the platform's own.
@@ -238,10 +265,15 @@ pub(crate) struct Rooms {
     #[schemars(range(min = 1, max = 100_000))]
     pub(crate) max_per_namespace: Option<u32>,
     /// Classes of logs that rooms choose from by `className`.
-    #[serde(default = "classes")]
     #[schemars(length(min = 1, max = 16))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub(crate) classes: Vec<Class>,
+}
+
+impl Default for Rooms {
+    fn default() -> Self {
+        Self { namespace_selector: None, max_per_namespace: None, classes: vec![Class::named("standard")] }
+    }
 }
 
 /// A class of logs. What is frozen when a log is made holds for logs made later; age and size change in place.
@@ -257,10 +289,7 @@ pub(crate) struct Class {
     pub(crate) replicas: u32,
     /// Size of a log's segments, 64Ki to 1Gi: old messages go a whole segment at a time. For logs made later.
     #[serde(default = "segment_bytes")]
-    #[schemars(extend("x-kubernetes-validations" = rule(
-        "quantity(self).compareTo(quantity('64Ki')) >= 0 && quantity(self).compareTo(quantity('1Gi')) <= 0",
-        "between 64Ki and 1Gi"
-    )))]
+    #[schemars(extend("x-kubernetes-validations" = [law::SEGMENT_BYTES.rule()]))]
     pub(crate) segment_bytes: Bytes,
     /// How long the log keeps events, as `7d`; history in PostgreSQL is another thing. Changes in place.
     #[serde(default = "max_age")]
@@ -268,10 +297,7 @@ pub(crate) struct Class {
     pub(crate) max_age: String,
     /// Size beyond which the log drops its oldest segments. Changes in place.
     #[serde(default = "max_bytes")]
-    #[schemars(extend("x-kubernetes-validations" = rule(
-        "quantity(self).compareTo(quantity('1Mi')) >= 0",
-        "at least 1Mi"
-    )))]
+    #[schemars(extend("x-kubernetes-validations" = [law::LOG_BYTES.rule()]))]
     pub(crate) max_bytes: Bytes,
 }
 
@@ -288,11 +314,6 @@ impl Class {
         }
     }
 }
-
-/// Bounds of `segmentBytes`.
-pub(crate) const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = (64 << 10)..=(1 << 30);
-/// Least value of a class's `maxBytes`.
-pub(crate) const CLASS_BYTES_LEAST: u64 = 1 << 20;
 
 /// How people reach the platform.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -347,10 +368,6 @@ pub(crate) struct RoomCounts {
 
 fn vhost() -> String {
     "parlor".to_owned()
-}
-
-fn classes() -> Vec<Class> {
-    vec![Class::named("standard")]
 }
 
 fn replicas() -> u32 {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bytes::Bytes;
-use super::{rule, rules, shape};
+use super::{law, shape};
 
 /// Longest text that a room may allow, in bytes: with its escapes it still fits a frame of 64 KiB.
 pub(crate) const MESSAGE_BYTES_MOST: u32 = 16_384;
@@ -21,15 +21,16 @@ pub(crate) const MESSAGE_BYTES_MOST: u32 = 16_384;
     namespaced,
     status = "ChatRoomStatus",
     shortname = "room",
+    shortname = "rooms",
     category = "parlor",
     derive = "PartialEq",
     doc = "A chat room: people talk in it, and its queues and bindings exist in RabbitMQ as long as it does.",
     selectable = ".spec.className",
     printcolumn(name = "Class", type_ = "string", json_path = ".spec.className"),
-    printcolumn(name = "Visibility", type_ = "string", json_path = ".spec.visibility"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Visibility", type_ = "string", json_path = ".spec.visibility", priority = 1),
     printcolumn(name = "Epoch", type_ = "string", json_path = ".status.epoch", priority = 1),
     printcolumn(
         name = "Message",
@@ -42,20 +43,17 @@ pub(crate) const MESSAGE_BYTES_MOST: u32 = 16_384;
     )
 )]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = rules(&[
-    (
+#[schemars(extend("x-kubernetes-validations" = [
+    law::MEMBERS.rule(),
+    law::on_change(
         "has(self.platformRef) == has(oldSelf.platformRef) && (!has(self.platformRef) || self.platformRef == oldSelf.platformRef)",
         "spec.platformRef is immutable: a room does not move; make a new room on the other platform",
     ),
-    (
-        "self.members.size() <= self.limits.maxMembers",
-        "spec.members names more people than spec.limits.maxMembers allows: raise maxMembers or name fewer",
-    ),
-    (
-        "oldSelf.subscriptions.all(o, self.subscriptions.all(n, n.name != o.name || (n.maxLength == o.maxLength && n.deliveryLimit == o.deliveryLimit)))",
+    law::on_change(
+        "!has(oldSelf.subscriptions) || !has(self.subscriptions) || oldSelf.subscriptions.all(o, self.subscriptions.all(n, n.name != o.name || (n.maxLength == o.maxLength && n.deliveryLimit == o.deliveryLimit)))",
         "limits of a subscription never change: add one under a new name",
     ),
-])))]
+]))]
 pub(crate) struct ChatRoomSpec {
     /// The platform that serves this room. Absent: the one named `parlor` in the room's namespace, else the default one. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -63,10 +61,7 @@ pub(crate) struct ChatRoomSpec {
     /// Class of the room's log, one of the platform's `spec.rooms.classes`. Immutable.
     #[serde(default = "standard")]
     #[schemars(length(min = 1, max = 63), regex(pattern = shape::LABEL))]
-    #[schemars(extend("x-kubernetes-validations" = rule(
-        "self == oldSelf",
-        "spec.className is immutable: a log cannot change its class; make a new room with the other class"
-    )))]
+    #[schemars(extend("x-kubernetes-validations" = [law::on_change("self == oldSelf", "spec.className is immutable: a log cannot change its class; make a new room with the other class")]))]
     pub(crate) class_name: String,
     /// Name that people see. Absent: metadata.name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -191,19 +186,13 @@ pub(crate) struct Retention {
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Uploads {
     /// Largest file, as `25Mi`; at most 5Gi.
-    #[schemars(extend("x-kubernetes-validations" = rule(
-        "quantity(self).compareTo(quantity('5Gi')) <= 0",
-        "at most 5Gi"
-    )))]
+    #[schemars(extend("x-kubernetes-validations" = [law::UPLOAD_BYTES.rule()]))]
     pub(crate) max_bytes: Bytes,
     /// Media types that are taken, as `application/pdf`, or families of them, as `image/*`. An empty list: no uploads.
     #[schemars(length(max = 32), inner(length(max = 127), regex(pattern = shape::MEDIA_TYPE)))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub(crate) media_types: Vec<String>,
 }
-
-/// Largest value of `uploads.maxBytes`.
-pub(crate) const UPLOAD_BYTES_MOST: u64 = 5 << 30;
 
 impl Default for Uploads {
     fn default() -> Self {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rule;
+use super::law;
 
 /// Who decides how many pods there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -23,10 +23,7 @@ pub(crate) enum Mode {
 /// Bounds and signals of the gateways.
 #[derive(JsonSchema, Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = rule(
-        "self.min <= self.max",
-        "scaling.min is above scaling.max: raise max or lower min"
-    )))]
+#[schemars(extend("x-kubernetes-validations" = [law::SCALING.rule()]))]
 pub(crate) struct GatewayScaling {
     /// Who decides.
     pub(crate) mode: Mode,
@@ -53,10 +50,7 @@ impl Default for GatewayScaling {
 /// Bounds and signal of the historians.
 #[derive(JsonSchema, Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = rule(
-        "self.min <= self.max",
-        "scaling.min is above scaling.max: raise max or lower min"
-    )))]
+#[schemars(extend("x-kubernetes-validations" = [law::SCALING.rule()]))]
 pub(crate) struct HistorianScaling {
     /// Who decides.
     pub(crate) mode: Mode,
@@ -80,10 +74,7 @@ impl Default for HistorianScaling {
 /// Bounds and signal of the workers.
 #[derive(JsonSchema, Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = rule(
-        "self.min <= self.max",
-        "scaling.min is above scaling.max: raise max or lower min"
-    )))]
+#[schemars(extend("x-kubernetes-validations" = [law::SCALING.rule()]))]
 pub(crate) struct WorkerScaling {
     /// Who decides.
     pub(crate) mode: Mode,
@@ -107,10 +98,7 @@ impl Default for WorkerScaling {
 /// Bounds and signal of user-service.
 #[derive(JsonSchema, Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = rule(
-        "self.min <= self.max",
-        "scaling.min is above scaling.max: raise max or lower min"
-    )))]
+#[schemars(extend("x-kubernetes-validations" = [law::SCALING.rule()]))]
 pub(crate) struct UsersScaling {
     /// Who decides.
     pub(crate) mode: Mode,

@@ -6,12 +6,10 @@ use std::collections::BTreeMap;
 use contract::room::RoomName;
 use serde_json::Value;
 
-use crate::crd::Schemas;
-use crate::crd::bytes::Bytes;
-use crate::crd::chat_platform::{CLASS_BYTES_LEAST, ChatPlatformSpec, Class, SEGMENT_BYTES};
+use crate::crd::chat_platform::{ChatPlatformSpec, Class};
 use crate::crd::chat_room::PlatformRef;
+use crate::crd::{self, Schemas};
 use crate::fault::{Fault, Path};
-use crate::room::validate::check_structure;
 
 /// Fields of `spec` without a meaning in a folder.
 const KUBERNETES_ONLY: [&str; 7] = ["rabbitmq", "postgres", "redis", "chat", "users", "ingress", "demo"];
@@ -56,26 +54,12 @@ pub(crate) fn platform(schemas: &Schemas, name: &RoomName, object: &Value) -> Re
     let none = Value::Object(serde_json::Map::new());
     let written = object.get("spec").unwrap_or(&none);
     let at = Path::of(&["spec"]);
-    let faults = check_structure(&schemas.platform["properties"]["spec"], written, &at);
+    let faults = crd::check(&schemas.platform["properties"]["spec"], written, &at);
     if !faults.is_empty() {
         return Err(faults);
     }
     let spec: ChatPlatformSpec =
-        serde_json::from_value(written.clone()).map_err(|error| vec![Fault::new(at.clone(), error.to_string())])?;
-    let mut faults = Vec::new();
-    for (index, class) in spec.rooms.classes.iter().enumerate() {
-        let at = Path::of(&["spec", "rooms", "classes"]).item(index);
-        let size = |bytes: &Bytes, least: u64, most: u64| (least..=most).contains(&bytes.count());
-        if !size(&class.segment_bytes, *SEGMENT_BYTES.start(), *SEGMENT_BYTES.end()) {
-            faults.push(Fault::new(at.field("segmentBytes"), "is out of range: write 64Ki to 1Gi"));
-        }
-        if !size(&class.max_bytes, CLASS_BYTES_LEAST, u64::MAX) {
-            faults.push(Fault::new(at.field("maxBytes"), "is too little: write at least 1Mi"));
-        }
-    }
-    if !faults.is_empty() {
-        return Err(faults);
-    }
+        serde_json::from_value(written.clone()).map_err(|error| vec![Fault::new(at, error.to_string())])?;
     Ok(Platform {
         name: Some(name.clone()),
         classes: spec.rooms.classes.into_iter().map(|class| (class.name.clone(), class)).collect(),

@@ -1,20 +1,18 @@
 //! Step 2, pure: a manifest becomes a room that can be built, or a list of faults; then the platform says whether it takes it.
 
-mod structure;
-
 use contract::position::Epoch;
 use contract::room::RoomName;
 use serde_json::Value;
 
 use super::dereference::Found;
 use super::{Claim, Ground};
-use crate::crd::chat_room::{ChatRoomSpec, UPLOAD_BYTES_MOST};
-use crate::crd::{Schemas, shape};
+use crate::crd::chat_room::ChatRoomSpec;
+use crate::crd::{self, Schemas, shape};
 use crate::fault::{Fault, Path};
 use crate::report::Reason;
 
-pub(crate) use structure::{check as check_structure, without_nulls};
-
+/// Longest name of a namespace, in Kubernetes.
+const NAMESPACE_MOST: usize = 63;
 /// Annotation that asks for a new log, while the newest one is the epoch that it names.
 pub(crate) const REPLACE_LOG: &str = "parlor.dev/replace-log";
 
@@ -34,7 +32,7 @@ pub(crate) fn room(schemas: &Schemas, name: &RoomName, object: &Value) -> Result
     let none = Value::Object(serde_json::Map::new());
     let written = object.get("spec").unwrap_or(&none);
     let at = Path::of(&["spec"]);
-    let mut faults = check_structure(&schemas.room["properties"]["spec"], written, &at);
+    let mut faults = crd::check(&schemas.room["properties"]["spec"], written, &at);
     let replace_log = replace_log(object).unwrap_or_else(|fault| {
         faults.push(fault);
         None
@@ -44,25 +42,7 @@ pub(crate) fn room(schemas: &Schemas, name: &RoomName, object: &Value) -> Result
     }
     let spec: ChatRoomSpec =
         serde_json::from_value(written.clone()).map_err(|error| vec![Fault::new(at, error.to_string())])?;
-    let faults = rules(&spec);
-    if faults.is_empty() { Ok(ValidatedRoom { name: name.clone(), spec, replace_log }) } else { Err(faults) }
-}
-
-/// What no schema says; in Kubernetes these are CEL rules.
-fn rules(spec: &ChatRoomSpec) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    if spec.uploads.max_bytes.count() > UPLOAD_BYTES_MOST {
-        faults.push(Fault::new(Path::of(&["spec", "uploads", "maxBytes"]), "is too much: write at most 5Gi"));
-    }
-    let most = usize::try_from(spec.limits.max_members).unwrap_or(usize::MAX);
-    if spec.members.len() > most {
-        let message = format!(
-            "names {} people, but spec.limits.maxMembers is {most}: raise it or name fewer",
-            spec.members.len()
-        );
-        faults.push(Fault::new(Path::of(&["spec", "members"]), message));
-    }
-    faults
+    Ok(ValidatedRoom { name: name.clone(), spec, replace_log })
 }
 
 fn replace_log(object: &Value) -> Result<Option<Epoch>, Fault> {
@@ -144,19 +124,19 @@ fn claimed(ground: &Ground, claim: &Claim) -> Result<ValidatedRoom, Refusal> {
     Ok(valid)
 }
 
-/// Name and namespace of an object; the namespace may be absent where a source has a default for it.
-pub(crate) fn name(metadata: &Value, default_namespace: &str) -> Result<RoomName, Vec<Fault>> {
+/// Name, of at most `longest` letters, and namespace of an object; the namespace may be absent where a source has a default for it.
+pub(crate) fn name(metadata: &Value, default_namespace: &str, longest: usize) -> Result<RoomName, Vec<Fault>> {
     let mut faults = Vec::new();
     let namespace = match metadata.get("namespace") {
         None => default_namespace,
-        Some(found) => label(found, &Path::of(&["metadata", "namespace"]), &mut faults),
+        Some(found) => label(found, NAMESPACE_MOST, &Path::of(&["metadata", "namespace"]), &mut faults),
     };
     let name = match metadata.get("name") {
         None => {
             faults.push(Fault::new(Path::of(&["metadata", "name"]), "is missing: every manifest needs a name"));
             ""
         }
-        Some(found) => label(found, &Path::of(&["metadata", "name"]), &mut faults),
+        Some(found) => label(found, longest, &Path::of(&["metadata", "name"]), &mut faults),
     };
     if !faults.is_empty() {
         return Err(faults);
@@ -165,9 +145,9 @@ pub(crate) fn name(metadata: &Value, default_namespace: &str) -> Result<RoomName
 }
 
 /// One word of a routing key. The first fault is the one that is told.
-fn label<'a>(found: &'a Value, path: &Path, faults: &mut Vec<Fault>) -> &'a str {
-    let schema = serde_json::json!({"type": "string", "minLength": 1, "maxLength": 63, "pattern": shape::LABEL});
-    if let Some(fault) = check_structure(&schema, found, path).into_iter().next() {
+fn label<'a>(found: &'a Value, longest: usize, path: &Path, faults: &mut Vec<Fault>) -> &'a str {
+    let schema = serde_json::json!({"type": "string", "minLength": 1, "maxLength": longest, "pattern": shape::LABEL});
+    if let Some(fault) = crd::check(&schema, found, path).into_iter().next() {
         faults.push(fault);
     }
     found.as_str().unwrap_or_default()
@@ -208,11 +188,11 @@ mod tests {
     }
 
     #[test]
-    fn what_no_schema_says_is_checked_too() {
+    fn rules_about_several_fields_are_checked_too() {
         let many = json!({"spec": {"limits": {"maxMembers": 1}, "members": [{"user": "a"}, {"user": "b"}]}});
         assert_eq!(
             faults(&many),
-            ["spec.members: names 2 people, but spec.limits.maxMembers is 1: raise it or name fewer"]
+            ["spec.members: names more people than spec.limits.maxMembers allows: raise that, or name fewer"]
         );
         let large = json!({"spec": {"uploads": {"maxBytes": "6Gi"}}});
         assert_eq!(faults(&large), ["spec.uploads.maxBytes: is too much: write at most 5Gi"]);
@@ -230,11 +210,11 @@ mod tests {
 
     #[test]
     fn a_name_is_one_word_of_a_routing_key() {
-        assert_eq!(name(&json!({"name": "x"}), "default").unwrap().as_str(), "default/x");
+        assert_eq!(name(&json!({"name": "x"}), "default", 63).unwrap().as_str(), "default/x");
         for wrong in
             [json!({}), json!({"name": "a.b"}), json!({"name": 5}), json!({"name": "x", "namespace": "~people"})]
         {
-            assert!(name(&wrong, "default").is_err(), "{wrong}");
+            assert!(name(&wrong, "default", 63).is_err(), "{wrong}");
         }
     }
 }

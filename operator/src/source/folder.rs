@@ -5,6 +5,7 @@ mod locate;
 mod parse;
 mod scan;
 
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -67,6 +68,18 @@ impl Folder {
                 () = changed(&again) => {}
             }
         }
+    }
+}
+
+/// The manifests of a folder, or of one file, as they are now. Blocks. An error if not all of them can be listed.
+pub(crate) fn look(path: &Path) -> io::Result<Scan> {
+    if std::fs::metadata(path)?.is_file() {
+        return Ok(scan::one(path));
+    }
+    let scan = scan::scan(path, "", &Scan::default());
+    match scan.incomplete {
+        Some(reason) => Err(io::Error::other(reason)),
+        None => Ok(scan),
     }
 }
 

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod conflicts;
+mod definitions;
 mod deletion;
 mod drift;
 mod folder;

@@ -1,4 +1,5 @@
-//! `crds/`: what `operator crd` prints, one file per kind.
+//! `crds/`: what `operator crd` prints, one file per kind; and the same as templates of a chart, because helm upgrades nothing that
+//! lies in a chart's own folder for definitions.
 
 use std::process::Command;
 
@@ -18,6 +19,19 @@ pub(crate) fn generate(layout: &Layout) -> Result<Files> {
     let files = split(&String::from_utf8(output.stdout).context("`operator crd` printed no text")?)?;
     ensure!(!files.is_empty(), "`operator crd` printed no definition");
     Ok(files)
+}
+
+/// The templates of the chart.
+pub(crate) fn templates(layout: &Layout) -> Result<Files> {
+    let definitions = generate(layout)?;
+    definitions.into_iter().map(|(name, text)| Ok((name, kept(&text)?))).collect()
+}
+
+/// With the mark that makes helm leave it when the chart goes: with a definition every room would go.
+fn kept(definition: &str) -> Result<String> {
+    ensure!(!definition.contains("{{"), "a definition holds `{{{{`, which a template would take for its own");
+    let (before, after) = definition.split_once("\nmetadata:\n").context("a definition has no metadata")?;
+    Ok(format!("{before}\nmetadata:\n  annotations:\n    helm.sh/resource-policy: keep\n{after}"))
 }
 
 /// One file per document, called after the definition's name (`chatrooms.parlor.dev.yaml`).
@@ -55,6 +69,14 @@ fn name(document: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_template_is_the_definition_and_the_mark() {
+        let text = "kind: X\nmetadata:\n  name: a\nspec: {}\n";
+        let expected = "kind: X\nmetadata:\n  annotations:\n    helm.sh/resource-policy: keep\n  name: a\nspec: {}\n";
+        assert_eq!(kept(text).unwrap(), expected);
+        assert!(kept("kind: X\nmetadata:\n  name: {{ x }}\n").is_err());
+    }
 
     #[test]
     fn each_definition_becomes_a_file_of_its_name() {

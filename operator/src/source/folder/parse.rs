@@ -6,13 +6,17 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use serde_yaml_ng::Value as Yaml;
 
-use crate::crd::{API_VERSION, PLATFORM_KIND, ROOM_KIND};
+use crate::crd::{self, API_VERSION, PLATFORM_KIND, ROOM_KIND};
 use crate::fault::{Fault, Path};
 use crate::room::validate;
 use crate::source::{File, Manifest, Place};
 
 /// Namespace of a manifest that names none.
 const NAMESPACE: &str = "default";
+/// Longest name of a room: one word of a routing key, and a DNS label.
+const ROOM_NAME_MOST: usize = 63;
+/// Longest name of a platform: it begins the names of Deployments.
+const PLATFORM_NAME_MOST: usize = 40;
 /// Deepest nesting that any manifest needs, and more.
 const DEPTH_MOST: usize = 64;
 
@@ -61,9 +65,13 @@ fn syntax(name: &str, error: &serde_yaml_ng::Error) -> String {
 
 fn document_into(file: &mut File, place: Place, owner: &Arc<str>, yaml: Yaml) -> Result<(), Vec<Fault>> {
     let value = json(yaml, &Path::default(), DEPTH_MOST).map_err(|fault| vec![fault])?;
-    let object = validate::without_nulls(value);
+    let object = crd::without_nulls(value);
     let kind = kind(&object)?;
-    let room = validate::name(&object["metadata"], NAMESPACE)?;
+    let longest = match kind {
+        Kind::Room => ROOM_NAME_MOST,
+        Kind::Platform => PLATFORM_NAME_MOST,
+    };
+    let room = validate::name(&object["metadata"], NAMESPACE, longest)?;
     let manifest = Arc::new(Manifest { room, owner: owner.clone(), place, object });
     match kind {
         Kind::Room => file.rooms.push(manifest),

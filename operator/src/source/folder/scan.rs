@@ -44,6 +44,13 @@ pub(super) fn scan(folder: &Path, owner: &str, before: &Scan) -> Scan {
     scan
 }
 
+/// One file as if it were alone in a folder, whatever its name ends in.
+pub(super) fn one(path: &Path) -> Scan {
+    let name: Arc<str> = path.display().to_string().into();
+    let file = read(&name, path, "", None);
+    Scan { files: BTreeMap::from([(name, file)]), ..Scan::default() }
+}
+
 /// Names of files inside the folder, with slashes, and where they are.
 fn list(
     folder: &Path,

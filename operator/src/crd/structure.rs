@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use crate::crd::shape;
+use super::shape;
 use crate::fault::{Fault, Path};
 
 /// All faults of `value`.
-pub(crate) fn check(schema: &Value, value: &Value, path: &Path) -> Vec<Fault> {
+pub(super) fn check(schema: &Value, value: &Value, path: &Path) -> Vec<Fault> {
     let mut faults = Vec::new();
     visit(schema, value, path, &mut faults);
     faults
