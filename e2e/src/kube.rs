@@ -22,6 +22,9 @@ const ADMIN: &str = "test-admin";
 /// Bearer tokens of the control plane's own programs.
 const MANAGER: &str = "test-manager";
 const SCHEDULER: &str = "test-scheduler";
+/// Names of programs, of their kubeconfigs and of their folders.
+const CONTROLLER_MANAGER: &str = "kube-controller-manager";
+const KUBE_SCHEDULER: &str = "kube-scheduler";
 
 /// What runs beside etcd and the API server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +52,7 @@ impl ControlPlane {
         let authority = certificates::write(place)?;
         let [etcd_port, peer_port, api_port, manager_port, scheduler_port]: [u16; 5] = ports::free()?;
         let url = format!("https://127.0.0.1:{api_port}");
-        for (name, token) in [("admin", ADMIN), ("manager", MANAGER), ("scheduler", SCHEDULER)] {
+        for (name, token) in [("admin", ADMIN), (CONTROLLER_MANAGER, MANAGER), (KUBE_SCHEDULER, SCHEDULER)] {
             write_kubeconfig(place, name, &url, token)?;
         }
         let mut etcd = start_etcd(place, etcd_port, peer_port)?;
@@ -61,7 +64,8 @@ impl ControlPlane {
             return Ok(Self { programs: vec![api, etcd], client, url, folder });
         }
         // Not before the API server is ready: controllers that start before the first roles exist give up.
-        let (manager, scheduler) = (start_manager(place, manager_port)?, start_scheduler(place, scheduler_port)?);
+        let (manager, scheduler) =
+            (start_manager(place, manager_port)?, start_client(place, KUBE_SCHEDULER, scheduler_port, vec![])?);
         let plane = Self { programs: vec![scheduler, manager, api, etcd], client, url, folder };
         plane.await_controllers().await?;
         Ok(plane)
@@ -173,15 +177,7 @@ fn start_api(folder: &Path, etcd_port: u16, port: u16) -> Result<Program> {
 }
 
 fn start_manager(folder: &Path, port: u16) -> Result<Program> {
-    let kubeconfig = kubeconfig(folder, "manager").display().to_string();
-    let args = [
-        format!("--kubeconfig={kubeconfig}"),
-        format!("--authentication-kubeconfig={kubeconfig}"),
-        format!("--authorization-kubeconfig={kubeconfig}"),
-        "--bind-address=127.0.0.1".to_owned(),
-        format!("--secure-port={port}"),
-        format!("--cert-dir={}", folder.join("manager").display()),
-        "--leader-elect=false".to_owned(),
+    let more = vec![
         // One client without a brake: else the first pod takes five seconds.
         "--use-service-account-credentials=false".to_owned(),
         "--kube-api-qps=500".to_owned(),
@@ -189,21 +185,23 @@ fn start_manager(folder: &Path, port: u16) -> Result<Program> {
         format!("--service-account-private-key-file={}", folder.join(certificates::ACCOUNTS_KEY).display()),
         format!("--root-ca-file={}", folder.join(certificates::AUTHORITY).display()),
     ];
-    Program::spawn(program("kube-controller-manager")?, args, [])
+    start_client(folder, CONTROLLER_MANAGER, port, more)
 }
 
-fn start_scheduler(folder: &Path, port: u16) -> Result<Program> {
-    let kubeconfig = kubeconfig(folder, "scheduler").display().to_string();
-    let args = [
+/// Runs one of the API server's own clients.
+fn start_client(folder: &Path, name: &str, port: u16, more: Vec<String>) -> Result<Program> {
+    let kubeconfig = kubeconfig(folder, name).display().to_string();
+    let mut args = vec![
         format!("--kubeconfig={kubeconfig}"),
         format!("--authentication-kubeconfig={kubeconfig}"),
         format!("--authorization-kubeconfig={kubeconfig}"),
         "--bind-address=127.0.0.1".to_owned(),
         format!("--secure-port={port}"),
-        format!("--cert-dir={}", folder.join("scheduler").display()),
+        format!("--cert-dir={}", folder.join(name).display()),
         "--leader-elect=false".to_owned(),
     ];
-    Program::spawn(program("kube-scheduler")?, args, [])
+    args.extend(more);
+    Program::spawn(program(name)?, args, [])
 }
 
 fn kubeconfig(folder: &Path, name: &str) -> PathBuf {

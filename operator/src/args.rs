@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
 
 /// Turns ChatRoom manifests into RabbitMQ topology and keeps it true.
@@ -17,7 +18,7 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Keep the rooms of a folder of manifests true.
+    /// Keep the rooms of a folder of manifests, or of a Kubernetes cluster, true.
     Run(Box<Run>),
     /// Print the definitions of ChatRoom and ChatPlatform for Kubernetes.
     Crd,
@@ -36,12 +37,13 @@ pub(crate) struct Validate {
 /// Where everything is.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Run {
-    /// Folder of manifests.
-    #[arg(long, env = "ROOMS")]
-    pub(crate) rooms: PathBuf,
+    #[command(flatten)]
+    pub(crate) source: Source,
     /// What stands before the file names in a room's owner. Default: the folder's path. Name it where the folder may move.
-    #[arg(long, env = "FOLDER_NAME")]
+    #[arg(long, env = "FOLDER_NAME", requires = "rooms")]
     pub(crate) folder_name: Option<String>,
+    #[command(flatten)]
+    pub(crate) kubernetes: Kubernetes,
     /// gRPC addresses of chat-service; the next one is asked where one does not answer.
     #[arg(long, env = "CHAT_GRPC", value_delimiter = ',', required = true)]
     pub(crate) chat_grpc: Vec<String>,
@@ -66,4 +68,31 @@ pub(crate) struct Run {
     /// Seconds between two looks at the whole broker.
     #[arg(long, env = "RESYNC_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) resync_seconds: u64,
+}
+
+/// Where manifests come from.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Source {
+    /// Folder of manifests.
+    #[arg(long, env = "ROOMS")]
+    pub(crate) rooms: Option<PathBuf>,
+    /// ChatRooms of the Kubernetes cluster that this operator runs in, or that KUBECONFIG names.
+    #[arg(long, env = "KUBERNETES", value_parser = FalseyValueParser::new())]
+    pub(crate) kubernetes: bool,
+}
+
+/// What only Kubernetes needs.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Kubernetes {
+    /// What stands before the objects' uids in a room's owner. Default: the uid of the namespace kube-system. Name it where a cluster
+    /// may be made again from a backup.
+    #[arg(long, env = "CLUSTER_NAME", requires = "kubernetes")]
+    pub(crate) cluster_name: Option<String>,
+    /// Name of the Lease by which one operator of several acts. It is in the operator's namespace.
+    #[arg(long, env = "LEASE", default_value = "parlor-operator")]
+    pub(crate) lease: String,
+    /// Seconds after which another operator takes over from one that does not answer.
+    #[arg(long, env = "LEASE_SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(2..=300))]
+    pub(crate) lease_seconds: u64,
 }

@@ -82,7 +82,9 @@ fn local(peer: SocketAddr, headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 async fn ask<A>(pages: &Pages, command: impl FnOnce(oneshot::Sender<A>) -> Command) -> Result<A, Problem> {
-    let stopping = || Problem::new(Code::Unavailable, "the operator is stopping");
+    let stopping = || {
+        Problem::new(Code::Unavailable, "this operator does not act: it is stopping, or another one holds the lease")
+    };
     let (reply, answer) = oneshot::channel();
     pages.commands.send(command(reply)).await.map_err(|_| stopping())?;
     answer.await.map_err(|_| stopping())
@@ -155,10 +157,9 @@ mod tests {
         let mut reports = Reports::default();
         let ready = RoomReport {
             ready: true,
-            reason: Reason::Ready,
-            message: String::new(),
             epoch: Some("1-abcdef".into()),
             stream: Some("parlor.log.standard.a.b.1-abcdef".into()),
+            ..RoomReport::not_ready(Reason::Ready, "")
         };
         reports.rooms.insert("a/b".parse().unwrap(), ready);
         reports.rooms.insert("a/c".parse().unwrap(), RoomReport::not_ready(Reason::NameConflict, "why"));

@@ -2,6 +2,7 @@
 
 mod args;
 mod broker;
+mod cluster;
 mod context;
 mod crd;
 mod fault;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use contract::room::RoomName;
 use serde::{Serialize, Serializer};
+use tokio::sync::watch;
 
 /// Changes of one step that are each told in the log; of more, the number.
 const LINES_MOST: usize = 20;
@@ -70,6 +71,11 @@ impl Reason {
         format!("{self:?}")
     }
 
+    /// Whether a server is away: it may be back any moment, and nobody has to change a manifest.
+    pub(crate) fn is_away(self) -> bool {
+        matches!(self, Self::BrokerUnreachable | Self::RoomsServiceUnreachable)
+    }
+
     /// Whether somebody has to do something.
     pub(crate) fn is_stalled(self) -> bool {
         matches!(
@@ -110,12 +116,26 @@ pub(crate) struct RoomReport {
     /// The log's stream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) stream: Option<String>,
+    /// Version of the object that this speaks of; in a folder none.
+    #[serde(skip)]
+    pub(crate) generation: Option<i64>,
+    /// Usernames of the manifest that nobody holds yet.
+    #[serde(skip)]
+    pub(crate) members_pending: Vec<String>,
 }
 
 impl RoomReport {
     /// Not ready, for this reason.
     pub(crate) fn not_ready(reason: Reason, message: impl Into<String>) -> Self {
-        Self { ready: false, reason, message: message.into(), epoch: None, stream: None }
+        Self {
+            ready: false,
+            reason,
+            message: message.into(),
+            epoch: None,
+            stream: None,
+            generation: None,
+            members_pending: Vec::new(),
+        }
     }
 
     /// The same, with the log that the room has.
@@ -163,12 +183,23 @@ pub(crate) struct Reports {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Board {
     reports: Arc<Mutex<Reports>>,
+    changed: watch::Sender<()>,
 }
 
 impl Board {
     /// A copy of everything.
     pub(crate) fn read(&self) -> Reports {
         self.lock().clone()
+    }
+
+    /// Forgets everything: another operator speaks now.
+    pub(crate) fn clear(&self) {
+        *self.lock() = Reports::default();
+    }
+
+    /// Says when something is said anew of a room.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
     }
 
     /// What was said of a room last.
@@ -188,6 +219,7 @@ impl Board {
         }
         count(&all);
         drop(all);
+        self.changed.send_replace(());
         tell(&changed);
     }
 

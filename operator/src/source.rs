@@ -1,6 +1,7 @@
 //! Where manifests come from. What a source gives is always the complete list: absence says something only then.
 
 pub(crate) mod claims;
+pub(crate) mod cluster;
 pub(crate) mod files;
 pub(crate) mod folder;
 pub(crate) mod withdrawal;
@@ -23,6 +24,8 @@ pub(crate) struct Scan {
     pub(crate) incomplete: Option<String>,
     /// Every manifest file by its name, in order.
     pub(crate) files: BTreeMap<Arc<str>, Arc<File>>,
+    /// Rooms whose object is being deleted, and its owner's name; only in a cluster.
+    pub(crate) deleting: BTreeMap<RoomName, Arc<str>>,
 }
 
 impl Scan {
@@ -31,6 +34,7 @@ impl Scan {
         let files = || self.files.values().zip(before.files.values()).all(|(now, before)| Arc::ptr_eq(now, before));
         self.missing == before.missing
             && self.incomplete == before.incomplete
+            && self.deleting == before.deleting
             && self.files.len() == before.files.len()
             && files()
     }
@@ -62,6 +66,8 @@ pub(crate) struct Manifest {
     pub(crate) owner: Arc<str>,
     /// Where it stands.
     pub(crate) place: Place,
+    /// The object's own count of its versions; a file has none.
+    pub(crate) generation: Option<i64>,
     /// The whole object, without nulls.
     pub(crate) object: Value,
 }
@@ -69,32 +75,59 @@ pub(crate) struct Manifest {
 impl Manifest {
     /// Whether both say the same about the same room for the same owner.
     pub(crate) fn same(&self, other: &Self) -> bool {
-        self.room == other.room && self.owner == other.owner && self.object == other.object
+        self.room == other.room
+            && self.owner == other.owner
+            && self.generation == other.generation
+            && self.object == other.object
     }
 }
 
-/// A document of a file.
+/// Where a manifest stands.
 #[derive(Clone)]
-pub(crate) struct Place {
-    /// Name inside the folder.
-    pub(crate) file: Arc<str>,
-    text: Arc<str>,
-    document: usize,
+pub(crate) enum Place {
+    /// A document of a file.
+    Document {
+        /// Name inside the folder.
+        file: Arc<str>,
+        /// All of the file.
+        text: Arc<str>,
+        /// Which of its documents, from 0.
+        index: usize,
+    },
+    /// An object of a cluster, by namespace and name.
+    Object(Arc<str>),
 }
 
 impl Place {
-    /// `general.yaml:7: spec.members[0].role: `Boss` is no choice: …`
+    /// Name of the file, or of the object.
+    pub(crate) fn name(&self) -> &Arc<str> {
+        match self {
+            Self::Document { file, .. } => file,
+            Self::Object(name) => name,
+        }
+    }
+
+    /// `general.yaml:7: spec.members[0].role: `Boss` is no choice: …`; in a cluster without file and line.
     pub(crate) fn describe(&self, fault: &Fault) -> String {
-        let line = folder::line(&self.text, self.document, &fault.path).unwrap_or(1);
-        match fault.path {
-            Path(ref steps) if steps.is_empty() => format!("{}:{line}: {}", self.file, fault.message),
-            ref path => format!("{}:{line}: {path}: {}", self.file, fault.message),
+        let what = match &fault.path {
+            Path(steps) if steps.is_empty() => fault.message.clone(),
+            path => format!("{path}: {}", fault.message),
+        };
+        match self {
+            Self::Document { file, text, index } => {
+                let line = folder::line(text, *index, &fault.path).unwrap_or(1);
+                format!("{file}:{line}: {what}")
+            }
+            Self::Object(_) => what,
         }
     }
 }
 
 impl fmt::Debug for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} document {}", self.file, self.document)
+        match self {
+            Self::Document { file, index, .. } => write!(f, "{file} document {index}"),
+            Self::Object(name) => f.write_str(name),
+        }
     }
 }

@@ -46,8 +46,8 @@ pub(crate) struct Ears {
     pub(crate) commands: mpsc::Receiver<Command>,
 }
 
-/// Works until shutdown.
-pub(crate) async fn run(context: Context, board: Board, settings: Settings, mut ears: Ears, shutdown: Shutdown) {
+/// Works until shutdown, or until it is dropped.
+pub(crate) async fn run(context: Context, board: Board, settings: Settings, ears: &mut Ears, shutdown: &Shutdown) {
     let mut state = State::new(context, board, settings);
     let mut listening = true;
     loop {

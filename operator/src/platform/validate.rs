@@ -95,6 +95,14 @@ mod tests {
     }
 
     #[test]
+    fn a_platform_that_says_nothing_of_rooms_has_the_class_that_rooms_have_by_default() {
+        for spec in [json!({}), json!({"rooms": {}})] {
+            let classes: Vec<String> = check(&spec).unwrap().classes.into_keys().collect();
+            assert_eq!(classes, ["standard"], "{spec}");
+        }
+    }
+
+    #[test]
     fn a_platform_of_the_protocol_is_accepted_and_its_fields_for_kubernetes_are_named() {
         let spec = json!({
             "rabbitmq": {"amqpUris": ["amqps://mq-0.mq:5671"], "managementUri": "https://mq:15671", "vhost": "parlor",

@@ -64,11 +64,16 @@ fn outcome(picture: &Topology, Applied { found, valid, result }: Applied) -> Out
         Err(Failure::Changed(message)) => (RoomReport::not_ready(Reason::Pending, message), Verdict::Reread),
     };
     let log = row.and_then(|row| row.log.as_ref());
-    Outcome { subject: found.subject, report: report.with_log(log), verdict }
+    let report = RoomReport {
+        generation: found.subject.claim.as_ref().and_then(|claim| claim.manifest.generation),
+        members_pending: row.map(|row| row.members_pending.clone()).unwrap_or_default(),
+        ..report.with_log(log)
+    };
+    Outcome { subject: found.subject, report, verdict }
 }
 
 fn settled(picture: &Topology, room: &RoomName, valid: Option<&ValidatedRoom>, row: Option<&Room>) -> RoomReport {
-    let ready = |reason, message: String| RoomReport { ready: true, reason, message, epoch: None, stream: None };
+    let ready = |reason, message: String| RoomReport { ready: true, ..RoomReport::not_ready(reason, message) };
     let pending = row.map(|row| row.members_pending.as_slice()).unwrap_or_default();
     if !pending.is_empty() {
         let message =

@@ -37,7 +37,7 @@ pub(crate) fn choose(
         let manifest = manifests[first];
         for (index, other) in manifests.iter().enumerate() {
             if index != first {
-                claims.second.push(((*other).clone(), manifest.place.file.clone()));
+                claims.second.push(((*other).clone(), manifest.place.name().clone()));
             }
         }
         let takes_over_from = row
@@ -108,10 +108,10 @@ mod tests {
     fn of_two_files_the_one_in_the_row_keeps_the_room_else_the_first_by_name() {
         let scan = scan(&[("one.yaml", &["x"]), ("two.yaml", &["x"])]);
         let claims = choose(&scan, &rows(&[]), PREFIX, None);
-        assert_eq!(&*claim(&claims, "x").manifest.place.file, "one.yaml");
-        assert_eq!(&*claims.second[0].0.place.file, "two.yaml");
+        assert_eq!(&**claim(&claims, "x").manifest.place.name(), "one.yaml");
+        assert_eq!(&**claims.second[0].0.place.name(), "two.yaml");
         let claims = choose(&scan, &rows(&[("x", "file:rooms/two.yaml")]), PREFIX, None);
-        assert_eq!(&*claim(&claims, "x").manifest.place.file, "two.yaml");
+        assert_eq!(&**claim(&claims, "x").manifest.place.name(), "two.yaml");
         assert_eq!(claim(&claims, "x").takes_over_from, None);
     }
 

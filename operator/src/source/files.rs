@@ -25,7 +25,7 @@ pub(crate) struct PlatformChoice {
 pub(crate) fn choose_platform(schemas: &Schemas, scan: &Scan) -> PlatformChoice {
     let mut choice = PlatformChoice::default();
     for manifest in scan.files.values().flat_map(|file| &file.platforms) {
-        let complaints = choice.complaints.entry(manifest.place.file.clone()).or_default();
+        let complaints = choice.complaints.entry(manifest.place.name().clone()).or_default();
         if choice.platform.is_some() {
             complaints
                 .push((Reason::NameConflict, at_name(manifest, "the folder has a ChatPlatform already: remove one")));
@@ -64,7 +64,7 @@ pub(crate) fn reports(
     let mut second: BTreeMap<&str, Vec<(Reason, String)>> = BTreeMap::new();
     for (manifest, first) in &claims.second {
         let message = format!("{} is declared by {first} first: remove one of the two", manifest.room);
-        second.entry(&manifest.place.file).or_default().push((Reason::NameConflict, at_name(manifest, &message)));
+        second.entry(manifest.place.name()).or_default().push((Reason::NameConflict, at_name(manifest, &message)));
     }
     let report = |file: &Arc<File>| {
         let mut complaints = of_file(schemas, file);

@@ -61,6 +61,8 @@ pub(crate) struct Look<'a> {
     pub(crate) held: &'a BTreeMap<RoomName, String>,
     /// Rooms that any file declares.
     pub(crate) declared: &'a BTreeSet<RoomName>,
+    /// The source itself says what was deleted: many at once are no accident of a folder that is not mounted.
+    pub(crate) deletes: bool,
 }
 
 impl Withdrawals {
@@ -91,7 +93,9 @@ impl Withdrawals {
             }
         }
         if look.scan.incomplete.is_none() {
-            self.hold(look);
+            if !look.deletes {
+                self.hold(look);
+            }
             for (room, missing) in &self.missing {
                 standings.insert(room.clone(), missing.standing(look.now));
             }

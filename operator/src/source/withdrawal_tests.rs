@@ -37,8 +37,7 @@ impl World {
     }
 
     fn look(&self, withdrawals: &mut Withdrawals, now: Instant) -> BTreeMap<RoomName, Standing> {
-        let mut scan =
-            Scan { missing: self.missing, incomplete: self.incomplete.then(String::new), files: BTreeMap::new() };
+        let mut scan = Scan { missing: self.missing, incomplete: self.incomplete.then(String::new), ..Scan::default() };
         for (name, (_, whole)) in &self.files {
             let name: Arc<str> = name.as_str().into();
             let file = File {
@@ -52,7 +51,7 @@ impl World {
             scan.files.insert(name, Arc::new(file));
         }
         let declared = self.files.values().flat_map(|(rooms, _)| rooms.iter().map(|name| room(name))).collect();
-        let look = Look { now, scan: &scan, prefix: PREFIX, held: &self.rows, declared: &declared };
+        let look = Look { now, scan: &scan, prefix: PREFIX, held: &self.rows, declared: &declared, deletes: false };
         withdrawals.look(&look)
     }
 }

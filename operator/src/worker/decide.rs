@@ -57,7 +57,9 @@ impl State {
         let changed: Vec<RoomName> = claims.chosen.iter().filter(changed).map(|(room, _)| room.clone()).collect();
         self.claims = claims;
         self.stand(&scan);
-        self.board.set_files(files::reports(&self.settings.schemas, &scan, &self.claims, &self.platform_choice));
+        if !self.settings.cluster {
+            self.board.set_files(files::reports(&self.settings.schemas, &scan, &self.claims, &self.platform_choice));
+        }
         let (claims, standings, leaving) = (&self.claims.chosen, &self.standings, &self.leaving);
         self.board
             .keep_rooms(|room| claims.contains_key(room) || standings.contains_key(room) || leaving.contains_key(room));
@@ -85,20 +87,43 @@ impl State {
         // Those that are declared count too: how many were lost is a share of all.
         let mut all: BTreeMap<RoomName, String> = owners.collect();
         all.extend(self.claimed_owners());
-        let look = Look { now: Instant::now(), scan, prefix: &self.settings.prefix, held: &all, declared: &declared };
+        let look = Look {
+            now: Instant::now(),
+            scan,
+            prefix: &self.settings.prefix,
+            held: &all,
+            declared: &declared,
+            deletes: self.settings.cluster,
+        };
         self.standings = self.withdrawals.look(&look);
         let gone =
             self.standings.iter().filter(|(_, standing)| **standing == Standing::Withdrawn).map(|(room, _)| room);
         for room in gone {
             self.leaving.entry(room.clone()).or_insert_with(Instant::now);
         }
-        for (room, _) in released.iter().filter(|(_, row)| row.deletion_policy != "Retain") {
+        self.doomed.extend(scan.deleting.clone());
+        self.doomed.retain(|room, owner| {
+            let row = held.get(room).or_else(|| released.get(room));
+            row.is_some_and(|row| row.owner_uid == **owner)
+        });
+        for room in self.doomed.keys().filter(|room| held.contains_key(*room)) {
             self.leaving.entry(room.clone()).or_insert_with(Instant::now);
+        }
+        let deleted = released.iter().filter(|(room, row)| self.policy(room, row) != "Retain");
+        for room in deleted.map(|(room, _)| room.clone()).collect::<Vec<_>>() {
+            self.leaving.entry(room).or_insert_with(Instant::now);
         }
         self.report_standings(&held, &released);
     }
 
-    /// Rooms of this folder without a manifest.
+    /// The deletion policy of a room without a manifest. An object that is gone without having been seen deleted says nothing of
+    /// what was meant: somebody took its finalizer away, or the definitions themselves were removed.
+    pub(super) fn policy<'a>(&self, room: &RoomName, row: &'a Room) -> &'a str {
+        let deleted = !self.settings.cluster || self.doomed.get(room).is_some_and(|owner| row.owner_uid == **owner);
+        if row.deletion_policy == "Delete" && !deleted { "Retain" } else { &row.deletion_policy }
+    }
+
+    /// Rooms of this source without a manifest.
     pub(super) fn unclaimed(&self) -> BTreeMap<RoomName, Room> {
         let world = self.context.world();
         let ours = world.rows.iter().filter(|(room, row)| {

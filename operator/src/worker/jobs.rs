@@ -6,6 +6,7 @@ use std::time::Duration;
 use contract::room::RoomName;
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
+use proto::chat::v1::Room;
 use tokio::time::Instant;
 
 use super::state::State;
@@ -104,7 +105,11 @@ impl State {
         let rooms: Vec<RoomName> = due.map(|(room, _)| room.clone()).take(WITHDRAWALS_MOST).collect();
         let rows: Vec<_> = {
             let world = self.context.world();
-            rooms.iter().filter_map(|room| Some((room.clone(), world.rows.get(room)?.clone()))).collect()
+            let row = |room: &RoomName| {
+                let row = world.rows.get(room)?;
+                Some(Room { deletion_policy: self.policy(room, row).to_owned(), ..row.clone() })
+            };
+            rooms.iter().filter_map(|room| Some((room.clone(), row(room)?))).collect()
         };
         for room in rooms.iter().filter(|room| !rows.iter().any(|(other, _)| other == *room)) {
             self.leaving.remove(room);

@@ -29,8 +29,10 @@ const IDLE: Duration = Duration::from_mins(1);
 pub(crate) struct Settings {
     /// Of manifests.
     pub(crate) schemas: Arc<Schemas>,
-    /// What owners of this folder begin with.
+    /// What owners of this folder or cluster begin with.
     pub(crate) prefix: String,
+    /// The manifests are objects of a cluster, not files.
+    pub(crate) cluster: bool,
     /// Between two looks at everything.
     pub(crate) resync: Duration,
     /// RabbitMQ's events are listened to: the first look waits for that a moment, so that it need not be taken twice.
@@ -52,6 +54,8 @@ pub(crate) struct State {
     pub(super) standings: BTreeMap<RoomName, Standing>,
     /// Rooms on their way out, and when they are looked at again.
     pub(super) leaving: BTreeMap<RoomName, Instant>,
+    /// Rooms whose object was seen being deleted, with its owner's name; until their rows are gone.
+    pub(super) doomed: BTreeMap<RoomName, Arc<str>>,
     pub(super) lanes: Lanes,
     /// Rooms of running jobs.
     pub(super) busy: BTreeSet<RoomName>,
@@ -89,6 +93,7 @@ impl State {
             withdrawals: Withdrawals::default(),
             standings: BTreeMap::new(),
             leaving: BTreeMap::new(),
+            doomed: BTreeMap::new(),
             lanes: Lanes::default(),
             busy: BTreeSet::new(),
             parked: BTreeSet::new(),

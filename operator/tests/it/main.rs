@@ -6,5 +6,6 @@ mod definitions;
 mod deletion;
 mod drift;
 mod folder;
+mod kubernetes;
 mod outages;
 mod util;

@@ -1,7 +1,9 @@
 //! An operator whose flags a test chooses, and what its tests ask.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use e2e::kube::ControlPlane;
 use e2e::ports;
 use e2e::program::{Program, built};
 use e2e::rig::Rig;
@@ -17,6 +19,11 @@ pub(crate) async fn chat() -> Rig {
     rig.start_users().await.unwrap();
     rig.start_gateway(&rig.wiring()).await.unwrap();
     rig
+}
+
+/// The definitions of both kinds.
+pub(crate) fn definitions() -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../crds")).to_owned()
 }
 
 /// An operator of the test's own, beside the rig's.
@@ -36,7 +43,25 @@ pub(crate) struct Flags<'a> {
 }
 
 impl Operator {
+    /// Over the rig's folder.
     pub(crate) async fn start(rig: &Rig, flags: Flags<'_>) -> Self {
+        let rooms = format!("--rooms={}", rig.rooms().display());
+        Self::start_over(rig, flags, vec![rooms], vec![]).await
+    }
+
+    /// Over a cluster, in its namespace `default`; another operator takes over after three seconds.
+    pub(crate) async fn start_in(rig: &Rig, plane: &ControlPlane, flags: Flags<'_>) -> Self {
+        let args = vec!["--kubernetes".to_owned(), "--lease-seconds=3".to_owned()];
+        let env = vec![("KUBECONFIG", plane.kubeconfig().display().to_string())];
+        Self::start_over(rig, flags, args, env).await
+    }
+
+    async fn start_over(
+        rig: &Rig,
+        flags: Flags<'_>,
+        source: Vec<String>,
+        mut env: Vec<(&'static str, String)>,
+    ) -> Self {
         let [status]: [u16; 1] = ports::free().unwrap();
         let token = rig.rooms().with_file_name("operator-token");
         std::fs::write(&token, rig.service_token("operator", "rooms")).unwrap();
@@ -44,16 +69,16 @@ impl Operator {
         if chat.is_empty() {
             chat = rig.gateways.iter().map(|gateway| gateway.address.grpc.clone()).collect();
         }
-        let args = [
+        let mut args = vec![
             "run".to_owned(),
-            format!("--rooms={}", rig.rooms().display()),
             format!("--chat-grpc={}", chat.join(",")),
             format!("--service-token-file={}", token.display()),
             format!("--vhost={}", rig.vhost.name),
             format!("--status=127.0.0.1:{status}"),
             format!("--resync-seconds={}", flags.resync_seconds),
         ];
-        let mut env = vec![("RABBITMQ_MANAGEMENT_URL", flags.management_url.to_owned())];
+        args.extend(source);
+        env.push(("RABBITMQ_MANAGEMENT_URL", flags.management_url.to_owned()));
         if flags.events {
             env.push(("AMQP_URL", rig.vhost.admin_url.clone()));
         }

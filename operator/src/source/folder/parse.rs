@@ -24,8 +24,8 @@ const DEPTH_MOST: usize = 64;
 pub(super) fn file(name: &Arc<str>, owner: &Arc<str>, text: &str) -> File {
     let text: Arc<str> = text.into();
     let mut file = empty(name, Some(text.clone()));
-    for (document, deserializer) in serde_yaml_ng::Deserializer::from_str(&text).enumerate() {
-        let place = Place { file: name.clone(), text: text.clone(), document };
+    for (index, deserializer) in serde_yaml_ng::Deserializer::from_str(&text).enumerate() {
+        let place = Place::Document { file: name.clone(), text: text.clone(), index };
         let yaml = match Yaml::deserialize(deserializer) {
             Ok(yaml) => yaml,
             Err(error) => {
@@ -72,7 +72,7 @@ fn document_into(file: &mut File, place: Place, owner: &Arc<str>, yaml: Yaml) ->
         Kind::Platform => PLATFORM_NAME_MOST,
     };
     let room = validate::name(&object["metadata"], NAMESPACE, longest)?;
-    let manifest = Arc::new(Manifest { room, owner: owner.clone(), place, object });
+    let manifest = Arc::new(Manifest { room, owner: owner.clone(), place, generation: None, object });
     match kind {
         Kind::Room => file.rooms.push(manifest),
         Kind::Platform => file.platforms.push(manifest),

@@ -1,0 +1,267 @@
+//! Writes to ChatRooms what is said of them, and a finalizer where deletion must delete. Only what differs is written, and each
+//! object by itself: one that refuses holds up no other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use kube::{Api, Client};
+use proto::chat::v1::Room;
+use serde_json::{Value, json};
+use service::retry::Backoff;
+use service::shutdown::Shutdown;
+use tokio::time::{sleep, timeout};
+
+use super::status::{is_settled, status};
+use crate::context::Context;
+use crate::crd::chat_room::ChatRoom;
+use crate::report::{Board, Reason, RoomReport};
+use crate::source::cluster::Rooms;
+
+/// Holds an object until what it stands for is deleted.
+const FINALIZER: &str = "parlor.dev/room";
+/// The longest that a finalizer holds an object. A namespace must be gone within 60 s, whatever server is away, and the cluster
+/// looks at what remains in one only every 8 s.
+const HELD_MOST: Duration = Duration::from_secs(30);
+/// Writes at a time.
+const WRITES_MOST: usize = 16;
+/// The longest that one write may take.
+const WRITE_LIMIT: Duration = Duration::from_secs(10);
+/// What is said within this time is written together.
+const QUIET: Duration = Duration::from_millis(50);
+/// A new room that is ready within this time gets one status, not two.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Without any change: what waits for a time is looked at.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Writes while this operator is the one that acts.
+pub(crate) struct Writer {
+    client: Client,
+    kind: ApiResource,
+    rooms: Rooms,
+    board: Board,
+    context: Context,
+    /// What owners of this cluster begin with.
+    owners: String,
+    /// Statuses that were written and that the watch may not have told of yet, by uid.
+    written: BTreeMap<String, Written>,
+}
+
+struct Written {
+    version: String,
+    status: Value,
+}
+
+/// What is to be written to one object.
+#[derive(Debug, Clone, PartialEq)]
+struct Write {
+    namespace: String,
+    name: String,
+    uid: String,
+    /// All finalizers that the object is to have.
+    finalizers: Option<Vec<String>>,
+    status: Option<Value>,
+}
+
+impl Writer {
+    /// Writes nothing before `run`.
+    pub(crate) fn new(client: Client, rooms: Rooms, board: Board, context: Context, owners: &str) -> Self {
+        let kind = ApiResource::erase::<ChatRoom>(&());
+        Self { client, kind, rooms, board, context, owners: owners.to_owned(), written: BTreeMap::new() }
+    }
+
+    /// Writes until shutdown, or until it is dropped.
+    pub(crate) async fn run(mut self, shutdown: Shutdown) {
+        let mut reports = self.board.changes();
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+        loop {
+            let all = self.round().await;
+            let pause = if all { QUIET } else { backoff.next() };
+            if all {
+                backoff.reset();
+            }
+            tokio::select! {
+                () = shutdown.begun() => return,
+                () = sleep(pause) => {}
+            }
+            if all {
+                tokio::select! {
+                    () = shutdown.begun() => return,
+                    _ = reports.changed() => {}
+                    _ = self.rooms.changed.changed() => {}
+                    () = sleep(IDLE) => {}
+                }
+            }
+        }
+    }
+
+    /// Everything that differs now; false if some of it was not written.
+    async fn round(&mut self) -> bool {
+        let writes = self.plan(Timestamp::now());
+        let results: Vec<(Write, Result<Option<DynamicObject>, kube::Error>)> = futures::stream::iter(writes)
+            .map(|write| {
+                let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &write.namespace, &self.kind);
+                async move {
+                    let outcome = perform(&api, &write).await;
+                    (write, outcome)
+                }
+            })
+            .buffer_unordered(WRITES_MOST)
+            .collect()
+            .await;
+        let mut all = true;
+        for (write, outcome) in results {
+            match outcome {
+                Ok(Some(object)) => {
+                    let version = object.metadata.resource_version.unwrap_or_default();
+                    self.written.insert(write.uid, Written { version, status: object.data["status"].clone() });
+                }
+                Ok(None) => {}
+                // Gone, or another object by now: the watch tells.
+                Err(kube::Error::Api(error)) if matches!(error.code, 404 | 409) => {}
+                Err(error) => {
+                    all = false;
+                    let (namespace, name) = (&write.namespace, &write.name);
+                    tracing::warn!(namespace, name, %error, "the object is not written yet");
+                }
+            }
+        }
+        all
+    }
+
+    fn plan(&mut self, now: Timestamp) -> Vec<Write> {
+        let objects = self.rooms.store.state();
+        let reports = self.board.read().rooms;
+        let rows = self.rows();
+        let version = |object: &Arc<DynamicObject>| object.metadata.resource_version.clone().unwrap_or_default();
+        // Once the watch has told of a write, the object itself knows.
+        let current: BTreeMap<&str, String> =
+            objects.iter().filter_map(|object| Some((object.metadata.uid.as_deref()?, version(object)))).collect();
+        self.written
+            .retain(|uid, written| current.get(uid.as_str()).is_some_and(|version| *version != written.version));
+        let write = |object: &Arc<DynamicObject>| {
+            let metadata = &object.metadata;
+            let room = format!("{}/{}", metadata.namespace.as_deref()?, metadata.name.as_deref()?).parse().ok()?;
+            let known = self.written.get(metadata.uid.as_deref()?).map(|written| &written.status);
+            plan(object, known, reports.get(&room), rows.as_ref(), now)
+        };
+        objects.iter().filter_map(write).collect()
+    }
+
+    fn rows(&self) -> Option<Rows> {
+        let world = self.context.world();
+        let row = |row: &Room| {
+            let uid = row.owner_uid.strip_prefix(&self.owners)?;
+            // One that was let go of under a policy that keeps it is as deleted as it gets.
+            Some((uid.to_owned(), !row.released || row.deletion_policy != "Retain"))
+        };
+        (!world.platform_id.is_empty()).then(|| world.rows.values().filter_map(row).collect())
+    }
+}
+
+/// What the rows say of objects, by uid: whether the object's room is there and to be deleted with it.
+type Rows = BTreeMap<String, bool>;
+
+/// What is to be written to an object of which `report` is said. `known` is its status where it is newer than the object's; `rows`
+/// is there once they were read.
+fn plan(
+    object: &DynamicObject,
+    known: Option<&Value>,
+    report: Option<&RoomReport>,
+    rows: Option<&Rows>,
+    now: Timestamp,
+) -> Option<Write> {
+    let metadata = &object.metadata;
+    let finalizers = finalizers(object, rows, now);
+    let leaves = metadata.deletion_timestamp.is_some() && finalizers.is_some();
+    let write = Write {
+        namespace: metadata.namespace.clone()?,
+        name: metadata.name.clone()?,
+        uid: metadata.uid.clone()?,
+        finalizers,
+        status: report.filter(|_| !leaves).and_then(|report| new_status(object, known, report, now)),
+    };
+    (write.finalizers.is_some() || write.status.is_some()).then_some(write)
+}
+
+fn new_status(object: &DynamicObject, known: Option<&Value>, report: &RoomReport, now: Timestamp) -> Option<Value> {
+    let generation = object.metadata.generation.unwrap_or_default();
+    let before = known.unwrap_or(&object.data["status"]);
+    // Said of an older version: the newer one is on its way.
+    if report.generation.is_some_and(|of| of < generation) {
+        return None;
+    }
+    // A server that is away changes nothing for a room that was settled; nor does an operator that has just started.
+    if (report.reason.is_away() || report.reason == Reason::Pending) && is_settled(before, generation) {
+        return None;
+    }
+    if report.reason == Reason::Pending && (!before.is_null() || age(object, now) < PATIENCE) {
+        return None;
+    }
+    let wanted = status(report, generation, before, now);
+    (wanted != *before).then_some(wanted)
+}
+
+fn age(object: &DynamicObject, now: Timestamp) -> Duration {
+    let created = object.metadata.creation_timestamp.as_ref().map_or(now, |created| created.0);
+    Duration::try_from(now.duration_since(created)).unwrap_or_default()
+}
+
+/// The finalizers that an object is to have, if they are not those that it has.
+fn finalizers(object: &DynamicObject, rows: Option<&Rows>, now: Timestamp) -> Option<Vec<String>> {
+    let metadata = &object.metadata;
+    let present = metadata.finalizers.clone().unwrap_or_default();
+    let has = present.iter().any(|name| name == FINALIZER);
+    let wanted = match &metadata.deletion_timestamp {
+        None => object.data["spec"]["deletionPolicy"] == "Delete",
+        Some(since) => {
+            let held = Duration::try_from(now.duration_since(since.0)).unwrap_or_default();
+            let uid = metadata.uid.as_deref().unwrap_or_default();
+            let deletes = rows.is_none_or(|rows| rows.get(uid).copied().unwrap_or(false));
+            has && held < HELD_MOST && deletes
+        }
+    };
+    if wanted == has {
+        return None;
+    }
+    let mut all: Vec<String> = present.into_iter().filter(|name| name != FINALIZER).collect();
+    if wanted {
+        all.push(FINALIZER.to_owned());
+    }
+    Some(all)
+}
+
+/// The finalizer first: a room that is ready is one whose deletion deletes.
+async fn perform(api: &Api<DynamicObject>, write: &Write) -> Result<Option<DynamicObject>, kube::Error> {
+    let params = PatchParams::default();
+    let limited = async {
+        let mut object = None;
+        if let Some(finalizers) = &write.finalizers {
+            let patch = json!({"metadata": {"uid": write.uid, "finalizers": finalizers}});
+            api.patch(&write.name, &params, &Patch::Merge(patch)).await?;
+        }
+        if let Some(status) = &write.status {
+            let patch = json!({"metadata": {"uid": write.uid}, "status": replacing(status)});
+            object = Some(api.patch_status(&write.name, &params, &Patch::Merge(patch)).await?);
+        }
+        Ok(object)
+    };
+    timeout(WRITE_LIMIT, limited).await.unwrap_or_else(|_| {
+        let error = std::io::Error::new(std::io::ErrorKind::TimedOut, "the API server does not answer in time");
+        Err(kube::Error::Service(Box::new(error)))
+    })
+}
+
+/// A merge patch leaves what it does not name: what is absent is named as null.
+fn replacing(status: &Value) -> Value {
+    let mut patch = status.clone();
+    for name in ["epoch", "stream", "membersPending"] {
+        if status[name].is_null() {
+            patch[name] = Value::Null;
+        }
+    }
+    patch
+}
