@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
+use contract::room::RoomName;
 
 /// Turns ChatRoom manifests into RabbitMQ topology and keeps it true.
 #[derive(Debug, Parser)]
@@ -44,30 +45,37 @@ pub(crate) struct Run {
     pub(crate) folder_name: Option<String>,
     #[command(flatten)]
     pub(crate) kubernetes: Kubernetes,
-    /// gRPC addresses of chat-service; the next one is asked where one does not answer.
-    #[arg(long, env = "CHAT_GRPC", value_delimiter = ',', required = true)]
-    pub(crate) chat_grpc: Vec<String>,
-    /// File with the service token.
-    #[arg(long, env = "SERVICE_TOKEN_FILE")]
-    pub(crate) service_token_file: PathBuf,
-    /// Certificate authority to trust beside the system's, as PEM: for chat-service and RabbitMQ.
-    #[arg(long, env = "TLS_CA")]
-    pub(crate) tls_ca: Option<PathBuf>,
-    /// RabbitMQ's management API, with user and password.
-    #[arg(long, env = "RABBITMQ_MANAGEMENT_URL", hide_env_values = true)]
-    pub(crate) management_url: String,
-    /// RabbitMQ over AMQP, with user and password: where its event exchange is on, changes by hand are seen at once.
-    #[arg(long, env = "AMQP_URL", hide_env_values = true)]
-    pub(crate) amqp_url: Option<String>,
-    /// Virtual host of the platform.
-    #[arg(long, env = "VHOST", default_value = "parlor")]
-    pub(crate) vhost: String,
+    #[command(flatten)]
+    pub(crate) servers: Servers,
     /// Address of status, health and metrics.
     #[arg(long, env = "STATUS", default_value = "127.0.0.1:8082")]
     pub(crate) status: SocketAddr,
     /// Seconds between two looks at the whole broker.
     #[arg(long, env = "RESYNC_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) resync_seconds: u64,
+}
+
+/// The servers of a folder's rooms. In a cluster they stand in the ChatPlatforms and in Secrets.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Servers {
+    /// gRPC addresses of chat-service; the next one is asked where one does not answer.
+    #[arg(long, env = "CHAT_GRPC", value_delimiter = ',', required_unless_present = "kubernetes")]
+    pub(crate) chat_grpc: Vec<String>,
+    /// File with the service token.
+    #[arg(long, env = "SERVICE_TOKEN_FILE", required_unless_present = "kubernetes")]
+    pub(crate) service_token_file: Option<PathBuf>,
+    /// Certificate authority to trust beside the system's, as PEM: for chat-service and RabbitMQ.
+    #[arg(long, env = "TLS_CA")]
+    pub(crate) tls_ca: Option<PathBuf>,
+    /// RabbitMQ's management API, with user and password.
+    #[arg(long, env = "RABBITMQ_MANAGEMENT_URL", hide_env_values = true, required_unless_present = "kubernetes")]
+    pub(crate) management_url: Option<String>,
+    /// RabbitMQ over AMQP, with user and password: where its event exchange is on, changes by hand are seen at once.
+    #[arg(long, env = "AMQP_URL", hide_env_values = true)]
+    pub(crate) amqp_url: Option<String>,
+    /// Virtual host of the platform.
+    #[arg(long, env = "VHOST", default_value = "parlor")]
+    pub(crate) vhost: String,
 }
 
 /// Where manifests come from.
@@ -95,4 +103,14 @@ pub(crate) struct Kubernetes {
     /// Seconds after which another operator takes over from one that does not answer.
     #[arg(long, env = "LEASE_SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(2..=300))]
     pub(crate) lease_seconds: u64,
+    /// gRPC of a platform's chat-service, as `namespace/name=http://host:port`, for an operator that runs outside the cluster and
+    /// cannot reach the platform's Service. May be repeated.
+    #[arg(long, env = "PLATFORM_GRPC", value_delimiter = ',', value_parser = platform_grpc)]
+    pub(crate) platform_grpc: Vec<(RoomName, String)>,
+}
+
+fn platform_grpc(text: &str) -> Result<(RoomName, String), String> {
+    let wrong = || "write namespace/name=http://host:port".to_owned();
+    let (name, url) = text.split_once('=').ok_or_else(wrong)?;
+    Ok((name.parse().map_err(|_| wrong())?, url.to_owned()))
 }

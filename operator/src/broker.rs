@@ -8,7 +8,6 @@ pub(crate) mod snapshot;
 mod tests;
 pub(crate) mod topology;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,10 +69,10 @@ impl BrokerError {
 }
 
 impl Broker {
-    /// For the API at `url`, which may carry user and password, and this virtual host.
-    pub(crate) fn new(url: &str, vhost: &str, ca: Option<&Path>) -> anyhow::Result<Self> {
+    /// For the API at `url`, which may carry user and password, and this virtual host; `ca` is trusted beside the system's, as PEM.
+    pub(crate) fn new(url: &str, vhost: &str, ca: Option<&str>) -> anyhow::Result<Self> {
         let mut url =
-            Url::parse(url).context("RABBITMQ_MANAGEMENT_URL is no address, as http://user:password@host:15672")?;
+            Url::parse(url).context("RabbitMQ's management has no address as http://user:password@host:15672")?;
         let user = decode(url.username());
         let password = decode(url.password().unwrap_or_default());
         // Credentials go in a header alone: addresses end up in messages.
@@ -84,10 +83,9 @@ impl Broker {
             .connect_timeout(Duration::from_secs(5))
             .pool_max_idle_per_host(REQUESTS_MOST)
             .no_proxy();
-        if let Some(path) = ca {
-            let pem = std::fs::read(path).with_context(|| format!("failed to read {}", path.display()))?;
-            let certificates = reqwest::Certificate::from_pem_bundle(&pem)
-                .with_context(|| format!("{} holds no certificate as PEM", path.display()))?;
+        if let Some(pem) = ca {
+            let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes())
+                .context("RabbitMQ's certificate authority holds no certificate as PEM")?;
             builder = builder.tls_certs_merge(certificates);
         }
         Ok(Self {
@@ -183,8 +181,8 @@ fn describe(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Everything but letters, digits and `-._~` in percents: a name may stand between the slashes of a path.
-fn encode(name: &str) -> String {
+/// Everything but letters, digits and `-._~` in percents: it may stand anywhere in an address.
+pub(crate) fn encode(name: &str) -> String {
     use std::fmt::Write;
     let mut text = String::with_capacity(name.len());
     for byte in name.bytes() {

@@ -1,7 +1,14 @@
-//! What only Kubernetes has: the election of the one operator that acts, and what is written to the objects.
+//! What only Kubernetes has: the election of the one operator that acts, the platforms and their servers, and what is written to
+//! the objects.
 
+mod conditions;
+mod connections;
 mod lease;
-mod status;
+mod member;
+mod platform_status;
+mod platforms;
+mod room_status;
+mod share;
 mod writer;
 
 use std::sync::Arc;
@@ -11,58 +18,76 @@ use anyhow::Context as _;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client, Config};
 use service::retry::Backoff;
-use tokio::sync::watch;
+use service::shutdown::Shutdown;
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::sleep;
 
-use crate::context::Context;
-use crate::run::Parts;
+use crate::args::Run;
+use crate::crd;
+use crate::report::Boards;
 use crate::source::Scan;
 use crate::source::cluster::Cluster;
-use crate::worker::Ears;
+use crate::worker::{Command, Ears, Settings};
 use lease::Election;
+use platforms::{Contexts, Platforms};
 use writer::Writer;
 
 /// Namespace whose uid tells one cluster from another.
 const EVERY_CLUSTER_HAS: &str = "kube-system";
 
 /// Watches from the start, and acts while the lease is ours.
-pub(crate) async fn run(parts: &Parts, scans: watch::Sender<Arc<Scan>>, ears: &mut Ears) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    args: &Run,
+    boards: &Boards,
+    commands: mpsc::Receiver<Command>,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
     let config = Config::infer().await.context("failed to find a cluster: run in a pod, or set KUBECONFIG")?;
     let namespace = config.default_namespace.clone();
     let client = Client::try_from(config).context("failed to make a client of the API server")?;
-    let args = &parts.args.kubernetes;
-    let mut election = Election::new(client.clone(), &namespace, &args.lease, Duration::from_secs(args.lease_seconds));
+    let lease = &args.kubernetes.lease;
+    let duration = Duration::from_secs(args.kubernetes.lease_seconds);
+    let mut election = Election::new(client.clone(), &namespace, lease, duration);
+    let (sender, scans) = watch::channel(Arc::new(Scan::default()));
+    let mut ears = Ears { scans, again: Arc::new(Notify::new()), commands };
+    let schemas = Arc::new(crd::schemas()?);
     let acting = async {
-        let owners = format!("k8s:{}/", cluster_name(&client, args.cluster_name.as_deref()).await);
+        let owners = format!("k8s:{}/", cluster_name(&client, args.kubernetes.cluster_name.as_deref()).await);
         let cluster = Cluster::new(&client, &owners);
-        let rooms = cluster.rooms();
-        tokio::spawn(cluster.watch(scans, ears.again.clone(), parts.shutdown.clone()));
+        let objects = cluster.objects();
+        tokio::spawn(cluster.watch(sender, ears.again.clone(), shutdown.clone()));
+        let settings = Settings {
+            schemas: schemas.clone(),
+            prefix: owners.clone(),
+            cluster: true,
+            resync: Duration::from_secs(args.resync_seconds),
+        };
         loop {
-            tracing::info!(namespace, lease = args.lease, "waiting for the lease");
-            let term = stand_by(&mut election, ears).await;
+            tracing::info!(namespace, lease, "waiting for the lease");
+            let term = stand_by(&mut election, &mut ears).await;
             tracing::info!(term, "keeping the rooms of this cluster true");
             ears.scans.mark_changed();
-            let context = Context::new(parts.broker.clone(), parts.service.clone());
-            let writer = Writer::new(client.clone(), rooms.clone(), parts.board.clone(), context.clone(), &owners);
-            let work = parts.work(context, parts.settings(owners.clone(), true)?, ears);
+            let contexts = Contexts::default();
+            let platforms = Platforms::new(&client, args, settings.clone(), boards, &contexts, shutdown);
+            let writer = Writer::new(client.clone(), objects.clone(), boards.clone(), contexts.clone(), &owners);
             // What is dropped here stops at its next await: nothing is written once the lease may be somebody else's.
             let over = tokio::select! {
-                worked = work => Some(worked),
-                () = writer.run(parts.shutdown.clone()) => Some(Ok(())),
-                () = election.keep() => None,
+                () = platforms.run(&mut ears) => true,
+                () = writer.run(shutdown.clone()) => true,
+                () = election.keep() => false,
             };
-            if let Some(over) = over {
-                return over;
+            if over {
+                return;
             }
-            parts.board.clear();
+            boards.keep(|_| false);
         }
     };
-    let outcome = tokio::select! {
-        outcome = acting => outcome,
-        () = parts.shutdown.begun() => Ok(()),
-    };
+    tokio::select! {
+        () = acting => {}
+        () = shutdown.begun() => {}
+    }
     election.release().await;
-    outcome
+    Ok(())
 }
 
 /// Waits for the lease; what people ask meanwhile is not ours to answer.

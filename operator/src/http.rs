@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
-use axum::extract::{ConnectInfo, State};
+use axum::extract::{ConnectInfo, Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use service::health::{self, Health};
 use service::problem::{Code, Problem};
@@ -14,19 +15,19 @@ use service::shutdown::Shutdown;
 use service::telemetry::Metrics;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::report::{Board, Reports, RoomReport};
-use crate::worker::Command;
+use crate::report::{Boards, Reports, RoomReport};
+use crate::worker::{Command, Order};
 
 /// What the pages show and whom they tell.
 #[derive(Clone)]
 struct Pages {
-    board: Board,
+    boards: Boards,
     commands: mpsc::Sender<Command>,
 }
 
 /// All pages of the port.
 pub(crate) fn router(
-    board: Board,
+    boards: Boards,
     commands: mpsc::Sender<Command>,
     health: Health,
     metrics: Metrics,
@@ -36,12 +37,18 @@ pub(crate) fn router(
         .route("/status", get(status))
         .route("/confirm-withdrawals", post(confirm_withdrawals))
         .route("/confirm-lost-logs", post(confirm_lost_logs))
-        .with_state(Pages { board, commands });
+        .with_state(Pages { boards, commands });
     pages.merge(health::router(health, metrics, shutdown))
 }
 
+/// Which platform is meant, as `namespace/name`.
+#[derive(Deserialize)]
+struct Whose {
+    platform: Option<String>,
+}
+
 async fn status(State(pages): State<Pages>, headers: HeaderMap) -> Response {
-    let reports = pages.board.read();
+    let reports = pages.boards.read();
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if accept.contains("text/plain") && !accept.contains("application/json") {
         ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text(&reports)).into_response()
@@ -53,20 +60,22 @@ async fn status(State(pages): State<Pages>, headers: HeaderMap) -> Response {
 async fn confirm_withdrawals(
     State(pages): State<Pages>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Query(whose): Query<Whose>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Problem> {
     local(peer, &headers)?;
-    let rooms = ask(&pages, Command::ConfirmWithdrawals).await?;
+    let rooms = ask(&pages, whose, Order::ConfirmWithdrawals).await?;
     Ok(Json(json!({"confirmed": rooms})))
 }
 
 async fn confirm_lost_logs(
     State(pages): State<Pages>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Query(whose): Query<Whose>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Problem> {
     local(peer, &headers)?;
-    let confirmed = ask(&pages, Command::ConfirmLostLogs).await?;
+    let confirmed = ask(&pages, whose, Order::ConfirmLostLogs).await?;
     Ok(Json(json!({"confirmed": confirmed})))
 }
 
@@ -81,13 +90,17 @@ fn local(peer: SocketAddr, headers: &HeaderMap) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn ask<A>(pages: &Pages, command: impl FnOnce(oneshot::Sender<A>) -> Command) -> Result<A, Problem> {
-    let stopping = || {
-        Problem::new(Code::Unavailable, "this operator does not act: it is stopping, or another one holds the lease")
+async fn ask<A>(pages: &Pages, whose: Whose, order: impl FnOnce(oneshot::Sender<A>) -> Order) -> Result<A, Problem> {
+    let parse = |name: String| name.parse().map_err(|_| Problem::new(Code::Invalid, "platform: write namespace/name"));
+    let platform = whose.platform.map(parse).transpose()?;
+    let nobody = || {
+        let message = "this operator does not act for that platform: it is stopping, another one holds the lease, or it keeps several \
+                       platforms and one has to be named, as ?platform=namespace/name";
+        Problem::new(Code::Unavailable, message)
     };
     let (reply, answer) = oneshot::channel();
-    pages.commands.send(command(reply)).await.map_err(|_| stopping())?;
-    answer.await.map_err(|_| stopping())
+    pages.commands.send(Command { platform, order: order(reply) }).await.map_err(|_| nobody())?;
+    answer.await.map_err(|_| nobody())
 }
 
 fn json(reports: &Reports) -> Value {

@@ -12,6 +12,7 @@ mod report;
 mod room;
 mod rooms_service;
 mod run;
+mod servers;
 mod source;
 mod validate;
 mod worker;

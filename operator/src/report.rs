@@ -1,14 +1,16 @@
 //! What is said of rooms, files and the platform: `/status` shows it, the log tells each change once.
 
+mod board;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use contract::room::RoomName;
 use serde::{Serialize, Serializer};
-use tokio::sync::watch;
 
-/// Changes of one step that are each told in the log; of more, the number.
-const LINES_MOST: usize = 20;
+use crate::context::Closed;
+
+pub(crate) use board::{Board, Boards};
 
 /// Why something is as it is: a closed list, described in `docs/reference/conditions.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,6 +45,8 @@ pub(crate) enum Reason {
     ArgumentsConflict,
     /// The broker is another platform's.
     ForeignBroker,
+    /// A Secret or an address that the platform needs is missing.
+    ConnectionsMissing,
     /// RabbitMQ does not answer.
     BrokerUnreachable,
     /// RabbitMQ says no.
@@ -71,9 +75,9 @@ impl Reason {
         format!("{self:?}")
     }
 
-    /// Whether a server is away: it may be back any moment, and nobody has to change a manifest.
+    /// Whether a server is away or not known: that may pass any moment, and nobody has to change a room's manifest.
     pub(crate) fn is_away(self) -> bool {
-        matches!(self, Self::BrokerUnreachable | Self::RoomsServiceUnreachable)
+        matches!(self, Self::ConnectionsMissing | Self::BrokerUnreachable | Self::RoomsServiceUnreachable)
     }
 
     /// Whether somebody has to do something.
@@ -177,123 +181,6 @@ pub(crate) struct Reports {
     pub(crate) withdrawn: BTreeMap<RoomName, RoomReport>,
     /// About the platform.
     pub(crate) notices: BTreeSet<Notice>,
-}
-
-/// The reports of a running operator. Clones show the same.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Board {
-    reports: Arc<Mutex<Reports>>,
-    changed: watch::Sender<()>,
-}
-
-impl Board {
-    /// A copy of everything.
-    pub(crate) fn read(&self) -> Reports {
-        self.lock().clone()
-    }
-
-    /// Forgets everything: another operator speaks now.
-    pub(crate) fn clear(&self) {
-        *self.lock() = Reports::default();
-    }
-
-    /// Says when something is said anew of a room.
-    pub(crate) fn changes(&self) -> watch::Receiver<()> {
-        self.changed.subscribe()
-    }
-
-    /// What was said of a room last.
-    pub(crate) fn room(&self, room: &RoomName) -> Option<RoomReport> {
-        self.lock().rooms.get(room).cloned()
-    }
-
-    /// Says something of rooms; what changed goes to the log.
-    pub(crate) fn set_rooms(&self, reports: impl IntoIterator<Item = (RoomName, RoomReport)>) {
-        let mut changed = Vec::new();
-        let mut all = self.lock();
-        for (room, report) in reports {
-            if all.rooms.get(&room) != Some(&report) {
-                all.rooms.insert(room.clone(), report.clone());
-                changed.push((room, report));
-            }
-        }
-        count(&all);
-        drop(all);
-        self.changed.send_replace(());
-        tell(&changed);
-    }
-
-    /// Leaves only these rooms.
-    pub(crate) fn keep_rooms(&self, keep: impl Fn(&RoomName) -> bool) {
-        let mut all = self.lock();
-        all.rooms.retain(|room, _| keep(room));
-        count(&all);
-    }
-
-    /// Says how all files are.
-    pub(crate) fn set_files(&self, files: BTreeMap<Arc<str>, FileReport>) {
-        let mut all = self.lock();
-        let old = std::mem::replace(&mut all.files, files.clone());
-        drop(all);
-        for (name, report) in files {
-            if old.get(&name) != Some(&report) && report.reason != Reason::Accepted {
-                tracing::warn!(file = &*name, reason = report.reason.word(), "{}", report.message);
-            } else if old.get(&name).is_some_and(|old| old.reason != Reason::Accepted && *old != report) {
-                tracing::info!(file = &*name, "the file is right now");
-            }
-        }
-    }
-
-    /// Says which rooms are withdrawn.
-    pub(crate) fn set_withdrawn(&self, withdrawn: BTreeMap<RoomName, RoomReport>) {
-        let mut all = self.lock();
-        let old = std::mem::replace(&mut all.withdrawn, withdrawn.clone());
-        drop(all);
-        let changed: Vec<_> = withdrawn.into_iter().filter(|(room, report)| old.get(room) != Some(report)).collect();
-        tell(&changed);
-    }
-
-    /// Says what somebody should know.
-    pub(crate) fn set_notices(&self, notices: &BTreeSet<Notice>) {
-        let old = std::mem::replace(&mut self.lock().notices, notices.clone());
-        for notice in notices.difference(&old) {
-            tracing::warn!(reason = notice.reason, "{}", notice.message);
-        }
-        for notice in old.difference(notices) {
-            tracing::info!(reason = notice.reason, "no longer: {}", notice.message);
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Reports> {
-        // Nothing panics while it is held.
-        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn tell(changed: &[(RoomName, RoomReport)]) {
-    if changed.len() <= LINES_MOST {
-        for (room, report) in changed {
-            let (ready, reason) = (report.ready, report.reason.word());
-            tracing::info!(%room, ready, reason, "{}", report.message);
-        }
-        return;
-    }
-    let mut counts: BTreeMap<Reason, usize> = BTreeMap::new();
-    for (_, report) in changed {
-        *counts.entry(report.reason).or_default() += 1;
-    }
-    for (reason, rooms) in counts {
-        tracing::info!(rooms, reason = reason.word(), "rooms changed");
-    }
-}
-
-fn count(reports: &Reports) {
-    let number = |which: &dyn Fn(&RoomReport) -> bool| {
-        #[expect(clippy::cast_precision_loss, reason = "no folder has 2^52 rooms")]
-        let number = reports.rooms.values().filter(|report| which(report)).count() as f64;
-        number
-    };
-    metrics::gauge!("parlor_operator_rooms", "state" => "total").set(number(&|_| true));
-    metrics::gauge!("parlor_operator_rooms", "state" => "ready").set(number(&|report| report.ready));
-    metrics::gauge!("parlor_operator_rooms", "state" => "stalled").set(number(&|report| report.reason.is_stalled()));
+    /// How the last look at the servers ended; `None`: none has ended yet.
+    pub(crate) servers: Option<Result<(), Closed>>,
 }

@@ -1,6 +1,5 @@
 //! chat-service's `RoomAdmin`, the only way to rooms' rows: with the service token, at whichever of the given addresses answers.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -35,7 +34,16 @@ pub(crate) struct RoomsService {
     endpoints: Arc<[(String, Channel)]>,
     /// Which one answered last.
     current: Arc<AtomicUsize>,
-    token: ServiceTokenFile,
+    bearer: Bearer,
+}
+
+/// Who we are, to chat-service.
+#[derive(Clone)]
+pub(crate) enum Bearer {
+    /// Of a file, which somebody renews.
+    File(ServiceTokenFile),
+    /// This one, `Bearer <token>`.
+    Given(Arc<str>),
 }
 
 /// Why a call did not do what was asked.
@@ -66,14 +74,11 @@ pub(crate) struct Rooms {
 }
 
 impl RoomsService {
-    /// Connects when first asked.
-    pub(crate) fn new(urls: &[String], token: ServiceTokenFile, ca: Option<&Path>) -> anyhow::Result<Self> {
-        let ca = ca
-            .map(|path| std::fs::read(path).with_context(|| format!("failed to read {}", path.display())))
-            .transpose()?;
-        let endpoints = urls.iter().map(|url| Ok((url.clone(), channel(url, ca.as_deref())?)));
+    /// Connects when first asked. `ca`: certificate authority to trust beside the system's, as PEM.
+    pub(crate) fn new(urls: &[String], bearer: Bearer, ca: Option<&str>) -> anyhow::Result<Self> {
+        let endpoints = urls.iter().map(|url| Ok((url.clone(), channel(url, ca)?)));
         let endpoints: Vec<_> = endpoints.collect::<anyhow::Result<_>>()?;
-        Ok(Self { endpoints: endpoints.into(), current: Arc::new(AtomicUsize::new(0)), token })
+        Ok(Self { endpoints: endpoints.into(), current: Arc::new(AtomicUsize::new(0)), bearer })
     }
 
     /// Every room.
@@ -152,7 +157,10 @@ impl RoomsService {
         ask: impl Fn(Client, Request<Q>) -> BoxFuture<'static, Result<A, Status>>,
     ) -> Result<A, ServiceError> {
         // The file may still be on its way, as at the start of a pod.
-        let bearer = self.token.bearer().map_err(|error| ServiceError::Unreachable(error.to_string()))?;
+        let bearer = match &self.bearer {
+            Bearer::File(file) => file.bearer().map_err(|error| ServiceError::Unreachable(error.to_string()))?,
+            Bearer::Given(bearer) => bearer.to_string(),
+        };
         let first = self.current.load(Ordering::Relaxed);
         let mut last = ServiceError::Unreachable("no address was given".to_owned());
         for step in 0..self.endpoints.len() {
@@ -177,7 +185,7 @@ impl RoomsService {
     }
 }
 
-fn channel(url: &str, ca: Option<&[u8]>) -> anyhow::Result<Channel> {
+fn channel(url: &str, ca: Option<&str>) -> anyhow::Result<Channel> {
     let mut endpoint = Endpoint::from_shared(url.to_owned())
         .with_context(|| format!("{url} is no address, as http://host:9090"))?
         .connect_timeout(Duration::from_secs(3))

@@ -6,7 +6,7 @@ pub(crate) mod files;
 pub(crate) mod folder;
 pub(crate) mod withdrawal;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -26,6 +26,8 @@ pub(crate) struct Scan {
     pub(crate) files: BTreeMap<Arc<str>, Arc<File>>,
     /// Rooms whose object is being deleted, and its owner's name; only in a cluster.
     pub(crate) deleting: BTreeMap<RoomName, Arc<str>>,
+    /// Owners that are there but not of this platform: their rooms are left alone. Only in a cluster.
+    pub(crate) elsewhere: BTreeSet<Arc<str>>,
 }
 
 impl Scan {
@@ -35,6 +37,7 @@ impl Scan {
         self.missing == before.missing
             && self.incomplete == before.incomplete
             && self.deleting == before.deleting
+            && self.elsewhere == before.elsewhere
             && self.files.len() == before.files.len()
             && files()
     }

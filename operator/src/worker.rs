@@ -25,9 +25,18 @@ use crate::source::Scan;
 
 pub(crate) use state::{Settings, State};
 
+/// A command to one platform's worker.
+#[derive(Debug)]
+pub(crate) struct Command {
+    /// Whose; `None`: of the one that there is.
+    pub(crate) platform: Option<RoomName>,
+    /// What.
+    pub(crate) order: Order,
+}
+
 /// Something that a person asks for.
 #[derive(Debug)]
-pub(crate) enum Command {
+pub(crate) enum Order {
     /// The withdrawals that are held are meant; answers with the rooms.
     ConfirmWithdrawals(oneshot::Sender<Vec<RoomName>>),
     /// The logs that are not in the broker are lost; answers whether anything waited for that.
@@ -40,16 +49,20 @@ pub(crate) struct Ears {
     pub(crate) scans: watch::Receiver<Arc<Scan>>,
     /// Asks for another look at the folder.
     pub(crate) again: Arc<Notify>,
-    /// What RabbitMQ says happened.
-    pub(crate) hints: mpsc::Receiver<Hint>,
     /// What people ask for.
     pub(crate) commands: mpsc::Receiver<Command>,
 }
 
-/// Works until shutdown, or until it is dropped.
-pub(crate) async fn run(context: Context, board: Board, settings: Settings, ears: &mut Ears, shutdown: &Shutdown) {
-    let mut state = State::new(context, board, settings);
-    let mut listening = true;
+/// Works until shutdown, or until it is dropped. `hints`: what RabbitMQ says happened, if it is listened to.
+pub(crate) async fn run(
+    context: Context,
+    board: Board,
+    settings: Settings,
+    ears: &mut Ears,
+    mut hints: Option<mpsc::Receiver<Hint>>,
+    shutdown: &Shutdown,
+) {
+    let mut state = State::new(context, board, settings, hints.is_some());
     loop {
         state.start_jobs();
         let wake = state.wake();
@@ -61,28 +74,35 @@ pub(crate) async fn run(context: Context, board: Board, settings: Settings, ears
                 // The folder's watcher ended, as it does at shutdown.
                 Err(_) => break,
             },
-            hint = ears.hints.recv(), if listening => match hint {
+            hint = next(&mut hints) => match hint {
                 Some(hint) => state.hear(hint),
-                None => listening = false,
+                None => hints = None,
             },
-            Some(command) = ears.commands.recv() => state.obey(command, &ears.again),
+            Some(command) = ears.commands.recv() => state.obey(command.order, &ears.again),
             () = sleep_until(wake) => state.tick(&ears.again),
         }
     }
     tracing::info!("the worker stops; what it did not finish is found at the next start");
 }
 
+async fn next(hints: &mut Option<mpsc::Receiver<Hint>>) -> Option<Hint> {
+    match hints {
+        Some(hints) => hints.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
 impl State {
-    fn obey(&mut self, command: Command, again: &Notify) {
+    fn obey(&mut self, order: Order, again: &Notify) {
         // One who no longer waits for the answer asked nevertheless.
-        match command {
-            Command::ConfirmWithdrawals(reply) => {
+        match order {
+            Order::ConfirmWithdrawals(reply) => {
                 let rooms = self.withdrawals.confirm();
                 tracing::info!(rooms = rooms.len(), "withdrawals were confirmed by hand");
                 again.notify_one();
                 reply.send(rooms).ok();
             }
-            Command::ConfirmLostLogs(reply) => {
+            Order::ConfirmLostLogs(reply) => {
                 let waited = self.lost_waits();
                 self.confirmed_loss |= waited;
                 if waited {

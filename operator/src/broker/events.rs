@@ -1,10 +1,9 @@
 //! What RabbitMQ says happened (`amq.rabbitmq.event`), as hints: a hint makes us look, never more. Without the event exchange, or
 //! while its connection is away, changes by hand are seen at the next snapshot.
 
-use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use contract::names;
 use futures::StreamExt;
 use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions};
@@ -48,7 +47,8 @@ pub(crate) enum Hint {
 /// Where to listen, and for which virtual host.
 #[derive(Clone)]
 pub(crate) struct Listener {
-    uri: AMQPUri,
+    /// One at a time is listened to.
+    uris: Arc<[AMQPUri]>,
     vhost: String,
     broker: Broker,
     /// Certificate authority as PEM.
@@ -56,24 +56,26 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// At the server of `url`, for what happens in `vhost`. The events are in a virtual host of their own, which `broker` tells.
-    pub(crate) fn new(url: &str, vhost: &str, broker: Broker, ca: Option<&Path>) -> anyhow::Result<Self> {
+    /// At one of the servers of `urls`, for what happens in `vhost`. The events are in a virtual host of their own, which `broker`
+    /// tells. `ca`: certificate authority as PEM.
+    pub(crate) fn new(urls: &[String], vhost: &str, broker: Broker, ca: Option<&str>) -> anyhow::Result<Self> {
         // The parser's own error would repeat the password.
-        let uri = url
-            .parse()
-            .map_err(|_| anyhow::anyhow!("AMQP_URL is no address, as amqp://user:password@host:5672/%2f"))?;
-        let ca = ca.map(std::fs::read_to_string).transpose().context("failed to read the certificate authority")?;
-        Ok(Self { uri, vhost: vhost.to_owned(), broker, ca })
+        let parse = |url: &String| {
+            let uri = url.parse();
+            uri.map_err(|_| anyhow::anyhow!("RabbitMQ has no address as amqp://user:password@host:5672/%2f"))
+        };
+        let uris = urls.iter().map(parse).collect::<anyhow::Result<_>>()?;
+        Ok(Self { uris, vhost: vhost.to_owned(), broker, ca: ca.map(str::to_owned) })
     }
 
     /// Listens until shutdown, connecting again after a failure.
     pub(crate) async fn run(self, hints: mpsc::Sender<Hint>, shutdown: Shutdown) {
         let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
         let mut said = None;
-        loop {
+        for uri in self.uris.iter().cycle() {
             let outcome = tokio::select! {
                 () = shutdown.begun() => return,
-                outcome = self.listen(&hints) => outcome,
+                outcome = self.listen(uri, &hints) => outcome,
             };
             let (why, wait) = match outcome {
                 Ended::Lost(why) => {
@@ -98,13 +100,13 @@ impl Listener {
         }
     }
 
-    async fn listen(&self, hints: &mpsc::Sender<Hint>) -> Ended {
+    async fn listen(&self, uri: &AMQPUri, hints: &mpsc::Sender<Hint>) -> Ended {
         let place = match self.broker.vhosts_with_exchange(EXCHANGE).await {
             Ok(places) => places.into_iter().next(),
             Err(error) => return Ended::Failed(error.to_string()),
         };
         let Some(place) = place else { return Ended::NoPlugin };
-        let (connection, mut consumer) = match timeout(STEP, self.consume(place)).await {
+        let (connection, mut consumer) = match timeout(STEP, self.consume(uri, place)).await {
             Ok(Ok(consuming)) => consuming,
             Ok(Err(error)) => return Ended::Failed(error.to_string()),
             Err(_) => return Ended::Failed(format!("no answer within {} s", STEP.as_secs())),
@@ -131,8 +133,8 @@ impl Listener {
         Ended::Lost("RabbitMQ ended the consumer".to_owned())
     }
 
-    async fn consume(&self, place: String) -> lapin::Result<(Connection, Consumer)> {
-        let uri = AMQPUri { vhost: place, ..self.uri.clone() };
+    async fn consume(&self, uri: &AMQPUri, place: String) -> lapin::Result<(Connection, Consumer)> {
+        let uri = AMQPUri { vhost: place, ..uri.clone() };
         let properties = ConnectionProperties::default().with_connection_name("parlor operator events".into());
         let tls = OwnedTLSConfig { identity: None, cert_chain: self.ca.clone() };
         let runtime = lapin::runtime::default_runtime()?;

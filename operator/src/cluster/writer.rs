@@ -1,25 +1,27 @@
-//! Writes to ChatRooms what is said of them, and a finalizer where deletion must delete. Only what differs is written, and each
-//! object by itself: one that refuses holds up no other.
+//! Writes to ChatRooms and ChatPlatforms what is said of them, and a finalizer where a room's deletion must delete. Only what differs
+//! is written, and each object by itself: one that refuses holds up no other.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use contract::room::RoomName;
 use futures::StreamExt;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::{Api, Client};
-use proto::chat::v1::Room;
 use serde_json::{Value, json};
 use service::retry::Backoff;
 use service::shutdown::Shutdown;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::status::{is_settled, status};
-use crate::context::Context;
+use super::platform_status::{self, differ_in_numbers};
+use super::platforms::Contexts;
+use super::room_status::{is_settled, status};
+use crate::crd::chat_platform::ChatPlatform;
 use crate::crd::chat_room::ChatRoom;
-use crate::report::{Board, Reason, RoomReport};
-use crate::source::cluster::Rooms;
+use crate::report::{Boards, Reason, RoomReport};
+use crate::source::cluster::Objects;
 
 /// Holds an object until what it stands for is deleted.
 const FINALIZER: &str = "parlor.dev/room";
@@ -34,16 +36,17 @@ const WRITE_LIMIT: Duration = Duration::from_secs(10);
 const QUIET: Duration = Duration::from_millis(50);
 /// A new room that is ready within this time gets one status, not two.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Between two writes of a platform's status in which only the numbers of rooms differ.
+const NUMBERS: Duration = Duration::from_secs(5);
 /// Without any change: what waits for a time is looked at.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// Writes while this operator is the one that acts.
 pub(crate) struct Writer {
     client: Client,
-    kind: ApiResource,
-    rooms: Rooms,
-    board: Board,
-    context: Context,
+    objects: Objects,
+    boards: Boards,
+    contexts: Contexts,
     /// What owners of this cluster begin with.
     owners: String,
     /// Statuses that were written and that the watch may not have told of yet, by uid.
@@ -51,13 +54,16 @@ pub(crate) struct Writer {
 }
 
 struct Written {
-    version: String,
+    at: Instant,
+    /// Until the watch has told of it.
+    version: Option<String>,
     status: Value,
 }
 
 /// What is to be written to one object.
 #[derive(Debug, Clone, PartialEq)]
 struct Write {
+    kind: ApiResource,
     namespace: String,
     name: String,
     uid: String,
@@ -68,14 +74,13 @@ struct Write {
 
 impl Writer {
     /// Writes nothing before `run`.
-    pub(crate) fn new(client: Client, rooms: Rooms, board: Board, context: Context, owners: &str) -> Self {
-        let kind = ApiResource::erase::<ChatRoom>(&());
-        Self { client, kind, rooms, board, context, owners: owners.to_owned(), written: BTreeMap::new() }
+    pub(crate) fn new(client: Client, objects: Objects, boards: Boards, contexts: Contexts, owners: &str) -> Self {
+        Self { client, objects, boards, contexts, owners: owners.to_owned(), written: BTreeMap::new() }
     }
 
     /// Writes until shutdown, or until it is dropped.
     pub(crate) async fn run(mut self, shutdown: Shutdown) {
-        let mut reports = self.board.changes();
+        let mut reports = self.boards.changes();
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
         loop {
             let all = self.round().await;
@@ -91,7 +96,7 @@ impl Writer {
                 tokio::select! {
                     () = shutdown.begun() => return,
                     _ = reports.changed() => {}
-                    _ = self.rooms.changed.changed() => {}
+                    _ = self.objects.changed.changed() => {}
                     () = sleep(IDLE) => {}
                 }
             }
@@ -103,7 +108,7 @@ impl Writer {
         let writes = self.plan(Timestamp::now());
         let results: Vec<(Write, Result<Option<DynamicObject>, kube::Error>)> = futures::stream::iter(writes)
             .map(|write| {
-                let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &write.namespace, &self.kind);
+                let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &write.namespace, &write.kind);
                 async move {
                     let outcome = perform(&api, &write).await;
                     (write, outcome)
@@ -116,8 +121,8 @@ impl Writer {
         for (write, outcome) in results {
             match outcome {
                 Ok(Some(object)) => {
-                    let version = object.metadata.resource_version.unwrap_or_default();
-                    self.written.insert(write.uid, Written { version, status: object.data["status"].clone() });
+                    let (version, status) = (object.metadata.resource_version, object.data["status"].clone());
+                    self.written.insert(write.uid, Written { at: Instant::now(), version, status });
                 }
                 Ok(None) => {}
                 // Gone, or another object by now: the watch tells.
@@ -133,33 +138,86 @@ impl Writer {
     }
 
     fn plan(&mut self, now: Timestamp) -> Vec<Write> {
-        let objects = self.rooms.store.state();
-        let reports = self.board.read().rooms;
+        let (rooms, platforms) = (self.objects.rooms.state(), self.objects.platforms.state());
+        let reports = self.boards.read().rooms;
         let rows = self.rows();
-        let version = |object: &Arc<DynamicObject>| object.metadata.resource_version.clone().unwrap_or_default();
-        // Once the watch has told of a write, the object itself knows.
-        let current: BTreeMap<&str, String> =
-            objects.iter().filter_map(|object| Some((object.metadata.uid.as_deref()?, version(object)))).collect();
-        self.written
-            .retain(|uid, written| current.get(uid.as_str()).is_some_and(|version| *version != written.version));
-        let write = |object: &Arc<DynamicObject>| {
-            let metadata = &object.metadata;
-            let room = format!("{}/{}", metadata.namespace.as_deref()?, metadata.name.as_deref()?).parse().ok()?;
-            let known = self.written.get(metadata.uid.as_deref()?).map(|written| &written.status);
-            plan(object, known, reports.get(&room), rows.as_ref(), now)
+        self.compare(rooms.iter().chain(&platforms));
+        let room = |object: &Arc<DynamicObject>| {
+            let known = self.known(object).map(|written| &written.status);
+            plan(object, known, reports.get(&name(object)?), rows.as_ref(), now)
         };
-        objects.iter().filter_map(write).collect()
+        let platform = |object: &Arc<DynamicObject>| self.platform(object, now);
+        rooms.iter().filter_map(room).chain(platforms.iter().filter_map(platform)).collect()
     }
 
-    fn rows(&self) -> Option<Rows> {
-        let world = self.context.world();
-        let row = |row: &Room| {
-            let uid = row.owner_uid.strip_prefix(&self.owners)?;
-            // One that was let go of under a policy that keeps it is as deleted as it gets.
-            Some((uid.to_owned(), !row.released || row.deletion_policy != "Retain"))
-        };
-        (!world.platform_id.is_empty()).then(|| world.rows.values().filter_map(row).collect())
+    /// Once the watch has told of a write, the object itself knows.
+    fn compare<'a>(&mut self, objects: impl Iterator<Item = &'a Arc<DynamicObject>>) {
+        let uid =
+            |object: &'a Arc<DynamicObject>| Some((object.metadata.uid.as_deref()?, &object.metadata.resource_version));
+        let current: BTreeMap<&str, &Option<String>> = objects.filter_map(uid).collect();
+        self.written.retain(|uid, written| {
+            let version = current.get(uid.as_str());
+            if version.is_some_and(|version| **version == written.version) {
+                written.version = None;
+            }
+            version.is_some()
+        });
     }
+
+    /// What was written last.
+    fn known(&self, object: &DynamicObject) -> Option<&Written> {
+        self.written.get(object.metadata.uid.as_deref()?).filter(|written| written.version.is_some())
+    }
+
+    /// What is to be written to a ChatPlatform. Numbers alone may wait a little: rooms come by the hundred.
+    fn platform(&self, object: &DynamicObject, now: Timestamp) -> Option<Write> {
+        let reports = self.boards.find(&name(object)?.to_string())?.read();
+        let before = self.known(object).map_or(&object.data["status"], |written| &written.status);
+        let generation = object.metadata.generation.unwrap_or_default();
+        let wanted = platform_status::status(&reports, generation, before, now);
+        let written = self.written.get(object.metadata.uid.as_deref()?);
+        let lately = written.is_some_and(|written| written.at.elapsed() < NUMBERS);
+        if wanted == *before || (lately && differ_in_numbers(&wanted, before)) {
+            return None;
+        }
+        let kind = ApiResource::erase::<ChatPlatform>(&());
+        Write::new(object, kind, None, Some(wanted))
+    }
+
+    /// `None` until all platforms' rows were read.
+    fn rows(&self) -> Option<Rows> {
+        let mut rows = Rows::new();
+        for platform in self.objects.platforms.state() {
+            let context = self.contexts.of(&name(&platform)?)?;
+            let world = context.world();
+            if world.platform_id.is_empty() {
+                return None;
+            }
+            rows.extend(world.rows.values().filter_map(|row| {
+                let uid = row.owner_uid.strip_prefix(&self.owners)?;
+                // One that was let go of under a policy that keeps it is as deleted as it gets.
+                Some((uid.to_owned(), !row.released || row.deletion_policy != "Retain"))
+            }));
+        }
+        Some(rows)
+    }
+}
+
+impl Write {
+    fn new(
+        object: &DynamicObject,
+        kind: ApiResource,
+        finalizers: Option<Vec<String>>,
+        status: Option<Value>,
+    ) -> Option<Self> {
+        let metadata = &object.metadata;
+        let (namespace, name, uid) = (metadata.namespace.clone()?, metadata.name.clone()?, metadata.uid.clone()?);
+        Some(Self { kind, namespace, name, uid, finalizers, status })
+    }
+}
+
+fn name(object: &DynamicObject) -> Option<RoomName> {
+    RoomName::new(object.metadata.namespace.as_deref()?, object.metadata.name.as_deref()?).ok()
 }
 
 /// What the rows say of objects, by uid: whether the object's room is there and to be deleted with it.
@@ -174,17 +232,13 @@ fn plan(
     rows: Option<&Rows>,
     now: Timestamp,
 ) -> Option<Write> {
-    let metadata = &object.metadata;
     let finalizers = finalizers(object, rows, now);
-    let leaves = metadata.deletion_timestamp.is_some() && finalizers.is_some();
-    let write = Write {
-        namespace: metadata.namespace.clone()?,
-        name: metadata.name.clone()?,
-        uid: metadata.uid.clone()?,
-        finalizers,
-        status: report.filter(|_| !leaves).and_then(|report| new_status(object, known, report, now)),
-    };
-    (write.finalizers.is_some() || write.status.is_some()).then_some(write)
+    let leaves = object.metadata.deletion_timestamp.is_some() && finalizers.is_some();
+    let status = report.filter(|_| !leaves).and_then(|report| new_status(object, known, report, now));
+    if finalizers.is_none() && status.is_none() {
+        return None;
+    }
+    Write::new(object, ApiResource::erase::<ChatRoom>(&()), finalizers, status)
 }
 
 fn new_status(object: &DynamicObject, known: Option<&Value>, report: &RoomReport, now: Timestamp) -> Option<Value> {

@@ -12,6 +12,9 @@ use super::bytes::Bytes;
 use super::scaling::{GatewayScaling, HistorianScaling, UsersScaling, WorkerScaling};
 use super::{law, shape};
 
+/// Annotation of the platform that takes the rooms that name none; its value is `true`.
+pub(crate) const DEFAULT: &str = "parlor.dev/default";
+
 /// The servers that a platform uses, the programs that it runs and the rooms that it takes.
 #[derive(CustomResource, JsonSchema, Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[kube(

@@ -55,7 +55,7 @@ pub(crate) fn choose(
 /// Whether an owner of this folder is known not to declare the room any more: no manifest of it was found, and nothing hides one.
 fn is_gone(scan: &Scan, prefix: &str, owner: &str) -> bool {
     let Some(file) = owner.strip_prefix(prefix) else { return false };
-    scan.incomplete.is_none() && scan.files.get(file).is_none_or(|file| file.whole)
+    scan.incomplete.is_none() && !scan.elsewhere.contains(owner) && scan.files.get(file).is_none_or(|file| file.whole)
 }
 
 /// Rooms that are there stay; of the new ones, as many as there is place for, in the order of their names.

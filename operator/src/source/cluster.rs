@@ -27,9 +27,11 @@ type Events = Pin<Box<dyn Stream<Item = Result<watcher::Event<DynamicObject>, wa
 
 /// The objects, as the API server last told of them. Clones see the same.
 #[derive(Clone)]
-pub(crate) struct Rooms {
+pub(crate) struct Objects {
     /// Every ChatRoom.
-    pub(crate) store: Store<DynamicObject>,
+    pub(crate) rooms: Store<DynamicObject>,
+    /// Every ChatPlatform.
+    pub(crate) platforms: Store<DynamicObject>,
     /// Says when one of them changed, also in its status.
     pub(crate) changed: watch::Receiver<()>,
 }
@@ -53,9 +55,10 @@ impl Cluster {
         }
     }
 
-    /// The rooms, for whoever writes to them.
-    pub(crate) fn rooms(&self) -> Rooms {
-        Rooms { store: self.rooms.0.clone(), changed: self.changed.subscribe() }
+    /// The objects, for whoever writes to them.
+    pub(crate) fn objects(&self) -> Objects {
+        let changed = self.changed.subscribe();
+        Objects { rooms: self.rooms.0.clone(), platforms: self.platforms.0.clone(), changed }
     }
 
     /// Tells of every change until shutdown, and whenever `again` asks; nothing before both lists are complete.

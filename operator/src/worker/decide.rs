@@ -80,7 +80,8 @@ impl State {
         if !self.schedule.rows_known() {
             return;
         }
-        let rows = self.unclaimed();
+        let mut rows = self.unclaimed();
+        rows.retain(|_, row| !scan.elsewhere.contains(row.owner_uid.as_str()));
         let (held, released): (BTreeMap<_, _>, BTreeMap<_, _>) = rows.into_iter().partition(|(_, row)| !row.released);
         let owners = held.iter().map(|(room, row)| (room.clone(), row.owner_uid.clone()));
         let declared: BTreeSet<RoomName> = self.claims.chosen.keys().cloned().collect();

@@ -14,6 +14,7 @@ impl State {
     pub(super) fn refreshed(&mut self, extent: Extent, outcome: Result<BTreeSet<Notice>, Closed>) {
         self.known = true;
         metrics::gauge!("parlor_operator_reachable").set(if outcome.is_ok() { 1.0 } else { 0.0 });
+        self.board.set_servers(outcome.as_ref().map(drop).map_err(Clone::clone));
         match outcome {
             Ok(notices) => self.reachable(extent, notices),
             Err(closed) => self.unreachable(closed),

@@ -35,8 +35,6 @@ pub(crate) struct Settings {
     pub(crate) cluster: bool,
     /// Between two looks at everything.
     pub(crate) resync: Duration,
-    /// RabbitMQ's events are listened to: the first look waits for that a moment, so that it need not be taken twice.
-    pub(crate) listens: bool,
 }
 
 /// Everything between two events.
@@ -78,9 +76,10 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Knows nothing yet; looks at the servers at once.
-    pub(super) fn new(context: Context, board: Board, settings: Settings) -> Self {
-        let patience = if settings.listens { Duration::from_secs(1) } else { Duration::ZERO };
+    /// Knows nothing yet; looks at the servers at once. Where RabbitMQ's events are listened to, the first look waits for that a
+    /// moment, so that it need not be taken twice.
+    pub(super) fn new(context: Context, board: Board, settings: Settings, listens: bool) -> Self {
+        let patience = if listens { Duration::from_secs(1) } else { Duration::ZERO };
         let schedule = Schedule::new(settings.resync, Instant::now() + patience);
         Self {
             context,

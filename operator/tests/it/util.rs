@@ -45,43 +45,42 @@ pub(crate) struct Flags<'a> {
 impl Operator {
     /// Over the rig's folder.
     pub(crate) async fn start(rig: &Rig, flags: Flags<'_>) -> Self {
-        let rooms = format!("--rooms={}", rig.rooms().display());
-        Self::start_over(rig, flags, vec![rooms], vec![]).await
-    }
-
-    /// Over a cluster, in its namespace `default`; another operator takes over after three seconds.
-    pub(crate) async fn start_in(rig: &Rig, plane: &ControlPlane, flags: Flags<'_>) -> Self {
-        let args = vec!["--kubernetes".to_owned(), "--lease-seconds=3".to_owned()];
-        let env = vec![("KUBECONFIG", plane.kubeconfig().display().to_string())];
-        Self::start_over(rig, flags, args, env).await
-    }
-
-    async fn start_over(
-        rig: &Rig,
-        flags: Flags<'_>,
-        source: Vec<String>,
-        mut env: Vec<(&'static str, String)>,
-    ) -> Self {
-        let [status]: [u16; 1] = ports::free().unwrap();
         let token = rig.rooms().with_file_name("operator-token");
         std::fs::write(&token, rig.service_token("operator", "rooms")).unwrap();
         let mut chat = flags.chat;
         if chat.is_empty() {
             chat = rig.gateways.iter().map(|gateway| gateway.address.grpc.clone()).collect();
         }
-        let mut args = vec![
-            "run".to_owned(),
+        let args = vec![
+            format!("--rooms={}", rig.rooms().display()),
             format!("--chat-grpc={}", chat.join(",")),
             format!("--service-token-file={}", token.display()),
             format!("--vhost={}", rig.vhost.name),
-            format!("--status=127.0.0.1:{status}"),
-            format!("--resync-seconds={}", flags.resync_seconds),
         ];
-        args.extend(source);
-        env.push(("RABBITMQ_MANAGEMENT_URL", flags.management_url.to_owned()));
+        let mut env = vec![("RABBITMQ_MANAGEMENT_URL", flags.management_url.to_owned())];
         if flags.events {
             env.push(("AMQP_URL", rig.vhost.admin_url.clone()));
         }
+        Self::spawn(rig, flags.resync_seconds, args, env).await
+    }
+
+    /// Over a cluster, in its namespace `default`; another operator takes over after three seconds. `chat`: where the chat-service of
+    /// a platform is.
+    pub(crate) async fn start_in(rig: &Rig, plane: &ControlPlane, chat: &[(&str, String)]) -> Self {
+        let mut args = vec!["--kubernetes".to_owned(), "--lease-seconds=3".to_owned()];
+        args.extend(chat.iter().map(|(platform, url)| format!("--platform-grpc={platform}={url}")));
+        let env = vec![("KUBECONFIG", plane.kubeconfig().display().to_string())];
+        Self::spawn(rig, 2, args, env).await
+    }
+
+    async fn spawn(rig: &Rig, resync_seconds: u64, more: Vec<String>, env: Vec<(&'static str, String)>) -> Self {
+        let [status]: [u16; 1] = ports::free().unwrap();
+        let mut args = vec![
+            "run".to_owned(),
+            format!("--status=127.0.0.1:{status}"),
+            format!("--resync-seconds={resync_seconds}"),
+        ];
+        args.extend(more);
         let mut program = Program::spawn(built("operator").unwrap(), args, env).unwrap();
         let url = format!("http://127.0.0.1:{status}");
         program.wait_ready(&format!("{url}/readyz")).await.unwrap();

@@ -7,6 +7,7 @@ use contract::room::RoomName;
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
+use crate::crd::chat_platform::DEFAULT;
 use crate::crd::without_nulls;
 use crate::room::validate::REPLACE_LOG;
 use crate::source::{File, Manifest, Place, Scan};
@@ -44,7 +45,7 @@ fn manifest(object: &DynamicObject, owners: &str) -> Option<Manifest> {
         .annotations
         .iter()
         .flatten()
-        .filter(|(name, _)| *name == REPLACE_LOG)
+        .filter(|(name, _)| [REPLACE_LOG, DEFAULT].contains(&name.as_str()))
         .map(|(name, value)| (name.clone(), json!(value)))
         .collect();
     let mut whole = json!({"metadata": {"namespace": namespace, "name": name, "annotations": annotations}});

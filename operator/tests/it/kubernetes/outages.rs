@@ -5,7 +5,7 @@ use e2e::proxy::Proxy;
 use serde_json::json;
 
 use super::{Cluster, LIMIT, condition};
-use crate::util::{Flags, until};
+use crate::util::{Operator, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_is_away_is_said_of_rooms_that_changed_and_a_namespace_goes_nevertheless() {
@@ -29,10 +29,12 @@ async fn a_broker_that_is_away_is_said_of_rooms_that_changed_and_a_namespace_goe
     cluster.apply("changed", &json!({"subscriptions": [{"name": "audit", "events": ["message"]}]})).await;
     let unknown = cluster.await_ready("changed", "Unknown", "BrokerUnreachable").await;
     assert_eq!(condition(&unknown, "Reconciling")["status"], "True");
+    cluster.await_platform("BrokerReachable", "False", "BrokerUnreachable").await;
     cluster.plane.kubectl(&["delete", "namespace", "team-a", "--timeout=60s"]).await.unwrap();
 
     proxy.refuse(false);
     let back = cluster.await_ready("changed", "True", "Ready").await;
+    cluster.await_platform("BrokerReachable", "True", "Reachable").await;
     assert_eq!(back["status"]["epoch"], unknown["status"]["epoch"]);
     let now = cluster.object("settled").await;
     assert_eq!(now["metadata"]["resourceVersion"], settled["metadata"]["resourceVersion"], "it was never written");
@@ -50,10 +52,9 @@ async fn a_database_that_is_away_leaves_settled_rooms_ready_and_changes_wait_for
     let mut wiring = cluster.rig.wiring();
     wiring.database_url = database.url(&cluster.rig.database.url);
     let index = cluster.rig.start_gateway(&wiring).await.unwrap();
-    let management_url = cluster.rig.vhost.management_url.clone();
-    let chat = vec![cluster.rig.gateway(index).grpc.clone()];
-    let flags = Flags { management_url: &management_url, events: false, resync_seconds: 2, chat };
-    let _operator = cluster.operator_with(flags).await;
+    cluster.platform(&cluster.rig, "default", &cluster.rig.vhost.management_url).await;
+    let chat = [("default/parlor", cluster.rig.gateway(index).grpc.clone())];
+    let _operator = Operator::start_in(&cluster.rig, &cluster.plane, &chat).await;
     cluster.apply("settled", &json!({})).await;
     let settled = cluster.await_ready("settled", "True", "Ready").await;
 

@@ -3,33 +3,23 @@
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::conditions::Conditions;
 use crate::report::{Reason, RoomReport};
 
 /// The status that says `report` of an object at `generation`. A condition that is as in `before` keeps its time.
 pub(super) fn status(report: &RoomReport, generation: i64, before: &Value, now: Timestamp) -> Value {
     let reason = report.reason.word();
-    let condition = |kind: &str, status: &str| {
-        let old = before["conditions"].as_array().into_iter().flatten().find(|old| old["type"] == kind);
-        let since = old.filter(|old| old["status"] == status).map(|old| old["lastTransitionTime"].clone());
-        json!({
-            "type": kind,
-            "status": status,
-            "reason": reason,
-            "message": report.message,
-            "observedGeneration": generation,
-            "lastTransitionTime": since.unwrap_or_else(|| json!(format!("{now:.0}"))),
-        })
-    };
-    let mut conditions = vec![condition("Ready", ready(report))];
+    let mut conditions = Conditions::new(generation, before, now);
+    conditions.add("Ready", ready(report), &reason, &report.message);
     // These two are there only while they are true.
     if report.reason.is_stalled() {
-        conditions.push(condition("Stalled", "True"));
+        conditions.add("Stalled", "True", &reason, &report.message);
     } else if !report.ready && report.reason != Reason::Suspended {
-        conditions.push(condition("Reconciling", "True"));
+        conditions.add("Reconciling", "True", &reason, &report.message);
     }
     let mut status = Map::new();
     status.insert("observedGeneration".to_owned(), json!(generation));
-    status.insert("conditions".to_owned(), json!(conditions));
+    status.insert("conditions".to_owned(), conditions.list());
     for (name, value) in [("epoch", &report.epoch), ("stream", &report.stream)] {
         if let Some(value) = value {
             status.insert(name.to_owned(), json!(value));

@@ -1,0 +1,95 @@
+//! Where the servers of a ChatPlatform are: its spec, and the Secrets that it names. Each is asked for by its name, so that the
+//! operator needs no right to list Secrets.
+
+use contract::room::RoomName;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client};
+use reqwest::Url;
+
+use crate::broker;
+use crate::context::Closed;
+use crate::crd::chat_platform::{ChatPlatformSpec, KeyRef, Rabbitmq};
+use crate::report::Reason;
+use crate::servers::{Addresses, Token};
+
+/// Key of the operator's token in the Secret of service tokens.
+const OPERATOR: &str = "operator";
+
+/// Reads them. `chat_grpc`: the addresses of chat-service.
+pub(super) async fn read(
+    client: &Client,
+    platform: &RoomName,
+    spec: &ChatPlatformSpec,
+    chat_grpc: &[String],
+) -> Result<Addresses, Closed> {
+    let secrets =
+        Secrets { api: Api::namespaced(client.clone(), platform.namespace()), namespace: platform.namespace() };
+    let rabbitmq =
+        spec.rabbitmq.as_ref().ok_or_else(|| missing("spec.rabbitmq is missing: say where the broker is"))?;
+    let user = secrets.read(&rabbitmq.secret_ref.name, "username").await?;
+    let password = secrets.read(&rabbitmq.secret_ref.name, "password").await?;
+    let broker_ca = match &rabbitmq.ca_ref {
+        Some(KeyRef { name, key }) => Some(secrets.read(name, key).await?),
+        None => None,
+    };
+    let token = secrets.read(&format!("{}-service-tokens", platform.name()), OPERATOR).await?;
+    Ok(Addresses {
+        management_url: with_user(&rabbitmq.management_uri, &user, &password)?,
+        amqp_urls: amqp_urls(rabbitmq, &user, &password)?,
+        vhost: rabbitmq.vhost.clone(),
+        broker_ca,
+        chat_grpc: chat_grpc.to_vec(),
+        chat_ca: None,
+        token: Token::Given(token.into()),
+    })
+}
+
+fn amqp_urls(rabbitmq: &Rabbitmq, user: &str, password: &str) -> Result<Vec<String>, Closed> {
+    rabbitmq.amqp_uris.iter().map(|uri| with_user(uri, user, password)).collect()
+}
+
+fn with_user(uri: &str, user: &str, password: &str) -> Result<String, Closed> {
+    let wrong = |()| missing(format!("spec.rabbitmq: {uri} is no address: write it as amqps://mq.example:5671"));
+    let mut url = Url::parse(uri).map_err(|_| wrong(()))?;
+    // The library leaves percents as they are.
+    url.set_username(&broker::encode(user)).map_err(wrong)?;
+    url.set_password(Some(&broker::encode(password))).map_err(wrong)?;
+    Ok(url.into())
+}
+
+fn missing(message: impl Into<String>) -> Closed {
+    Closed::new(Reason::ConnectionsMissing, message)
+}
+
+struct Secrets<'a> {
+    api: Api<Secret>,
+    namespace: &'a str,
+}
+
+impl Secrets<'_> {
+    async fn read(&self, name: &str, key: &str) -> Result<String, Closed> {
+        let namespace = self.namespace;
+        let secret = self.api.get_opt(name).await;
+        let secret = secret.map_err(|error| missing(format!("Secret {namespace}/{name} cannot be read: {error}")))?;
+        let data = secret.ok_or_else(|| missing(format!("there is no Secret {namespace}/{name}: make it")))?.data;
+        let bytes = data.and_then(|mut data| data.remove(key));
+        let bytes = bytes.ok_or_else(|| missing(format!("Secret {namespace}/{name} has no key {key}: add it")))?.0;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| missing(format!("Secret {namespace}/{name}: what stands under {key} is no text")))?;
+        // An editor's line break at the end is no part of a password.
+        Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_and_password_stand_in_the_address_whatever_letters_they_have() {
+        let url = with_user("https://mq:15671", "a@b", "p:/%#?").unwrap();
+        assert_eq!(url, "https://a%40b:p%3A%2F%25%23%3F@mq:15671/");
+        assert_eq!(with_user("amqps://mq-0.mq:5671", "u", "p").unwrap(), "amqps://u:p@mq-0.mq:5671");
+        assert_eq!(with_user("nowhere", "u", "p").unwrap_err().reason, Reason::ConnectionsMissing);
+    }
+}
