@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use contract::room::RoomName;
 use kube::Client;
+use service::retry::Backoff;
 use service::shutdown::Shutdown;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -43,6 +44,7 @@ pub(super) struct Member {
 impl Member {
     /// Works until shutdown, or until it is dropped. `ears` hear of this platform alone.
     pub(super) async fn run(self, mut ears: Ears) {
+        let mut backoff = Backoff::new(SOON / 2, SOON);
         loop {
             let scan = ears.scans.borrow().clone();
             match self.connect(&scan).await {
@@ -65,7 +67,7 @@ impl Member {
                         _ = ears.scans.changed() => {}
                         // Nobody works who could obey.
                         Some(command) = ears.commands.recv() => drop(command),
-                        () = sleep(SOON) => {}
+                        () = sleep(backoff.next()) => {}
                     }
                 }
             }

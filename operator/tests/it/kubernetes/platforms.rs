@@ -22,8 +22,12 @@ async fn what_a_platform_lacks_is_said_and_once_it_is_there_rooms_are_ready_and_
     let counts = async || cluster.plane.get(PLATFORM).await.unwrap()["status"]["rooms"].clone();
     until("the count", LIMIT, async || counts().await == json!({"total": 1, "ready": 1, "stalled": 0})).await;
 
-    // A Secret that goes ends nothing that works.
+    // A Secret that goes ends nothing that works, also when a change of the spec makes the operator look for it.
     cluster.plane.kubectl(&["delete", "secret", "mq"]).await.unwrap();
+    let more = r#"[{"op": "add", "path": "/spec/rabbitmq/amqpUris/-", "value": "amqp://127.0.0.1:1"}]"#;
+    cluster.plane.kubectl(&["patch", "chatplatform", "parlor", "--type=json", "--patch", more]).await.unwrap();
+    let told = async || operator.program.log().contains("what was read before holds");
+    until("the warning", LIMIT, told).await;
     cluster.apply("second", &json!({})).await;
     cluster.await_ready("second", "True", "Ready").await;
     // An operator that starts without it says so, and settled rooms stay as they are.
