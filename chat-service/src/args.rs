@@ -6,9 +6,21 @@ use service::serve::TlsArgs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+/// First argument for the other thing that the program can do.
+pub(crate) const MIGRATE: &str = "migrate";
+
+/// Runs the database's migrations, for both services, and ends; waits for the database.
+#[derive(Debug, clap::Parser)]
+#[command(version, name = "chat-service migrate")]
+pub(crate) struct Migrate {
+    /// PostgreSQL.
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgs,
+}
+
 /// The WebSocket gateway, the room log and the historian of Parlor.
 #[derive(Debug, clap::Parser)]
-#[command(version)]
+#[command(version, after_help = "`chat-service migrate` runs the database's migrations and ends.")]
 pub(crate) struct Args {
     /// Where HTTP and WebSockets are served.
     #[arg(long, env = "HTTP_ADDRESS", default_value = "0.0.0.0:8080")]

@@ -26,9 +26,18 @@ mod watch;
 mod websocket;
 
 use clap::Parser;
+use service::shutdown::Shutdown;
 
 fn main() -> anyhow::Result<()> {
+    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    // Beside the program's own arguments, most of which it needs not.
+    if std::env::args().nth(1).as_deref() == Some(args::MIGRATE) {
+        let args = args::Migrate::parse_from(std::env::args().skip(1));
+        service::telemetry::init("chat-service migrate")?;
+        return runtime()?
+            .block_on(async { service::database::migrate(&args.database, &Shutdown::on_signals()).await });
+    }
     let args = args::Args::parse();
     let metrics = service::telemetry::init("chat-service")?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(boot::run(args, metrics))
+    runtime()?.block_on(boot::run(args, metrics))
 }

@@ -9,7 +9,7 @@ pub use amqp::Seen;
 pub use http::Request;
 pub use link::{Direction, Flow};
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -26,6 +26,9 @@ enum Language {
     Http,
     Unknown,
 }
+
+/// Any port.
+const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Listens until the value is dropped, then cuts everything.
 pub struct Proxy {
@@ -48,21 +51,26 @@ struct Shared {
 impl Proxy {
     /// Before any server; `target` is `host:port` or an address with a scheme.
     pub async fn start(target: &str) -> Result<Self> {
-        Self::listen(target, Language::Unknown).await
+        Self::listen(LOCAL, target, Language::Unknown).await
+    }
+
+    /// At this address: for whoever knows no other port.
+    pub async fn at(address: impl Into<SocketAddr>, target: &str) -> Result<Self> {
+        Self::listen(address.into(), target, Language::Unknown).await
     }
 
     /// Before RabbitMQ, knowing which queues each connection consumes and to which exchanges it publishes.
     pub async fn amqp(target: &str) -> Result<Self> {
-        Self::listen(target, Language::Amqp).await
+        Self::listen(LOCAL, target, Language::Amqp).await
     }
 
     /// Before an HTTP/1.1 server, keeping a list of the requests.
     pub async fn http(target: &str) -> Result<Self> {
-        Self::listen(target, Language::Http).await
+        Self::listen(LOCAL, target, Language::Http).await
     }
 
-    async fn listen(target: &str, language: Language) -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("failed to listen for a proxy")?;
+    async fn listen(address: SocketAddr, target: &str, language: Language) -> Result<Self> {
+        let listener = TcpListener::bind(address).await.context("failed to listen for a proxy")?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             target: place(target).to_owned(),

@@ -4,7 +4,7 @@ pub(crate) mod bytes;
 pub(crate) mod chat_platform;
 pub(crate) mod chat_room;
 mod law;
-mod scaling;
+pub(crate) mod scaling;
 pub(crate) mod shape;
 mod structure;
 

@@ -55,6 +55,20 @@ pub(crate) enum Reason {
     RoomsServiceUnreachable,
     /// chat-service says no.
     RoomsServiceRefused,
+    /// An object of the platform cannot be made.
+    ApplyFailed,
+    /// A program cannot use PostgreSQL.
+    DatabaseUnreachable,
+    /// A program cannot use Redis.
+    CacheUnreachable,
+    /// The database is being migrated.
+    Migrating,
+    /// The migrations failed.
+    MigrationFailed,
+    /// No pod of the program is available.
+    NoneAvailable,
+    /// Some pods of the program are not there yet, or not of the newest version.
+    RollingOut,
     /// The manifest is gone, and messages remain.
     NotEmpty,
     /// The manifest is gone, and the room is on its way out.
@@ -94,6 +108,7 @@ impl Reason {
                 | Self::ForeignBroker
                 | Self::BrokerRefused
                 | Self::RoomsServiceRefused
+                | Self::MigrationFailed
                 | Self::NotEmpty
         )
     }
@@ -183,4 +198,40 @@ pub(crate) struct Reports {
     pub(crate) notices: BTreeSet<Notice>,
     /// How the last look at the servers ended; `None`: none has ended yet.
     pub(crate) servers: Option<Result<(), Closed>>,
+    /// How the last pass over the platform's programs ended; `None`: none has ended yet, or there are none to deploy.
+    pub(crate) deployed: Option<Result<Deployed, Closed>>,
+}
+
+/// What became of a platform's programs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Deployed {
+    /// One condition each.
+    pub(crate) parts: Vec<Part>,
+    /// Where people reach the platform.
+    pub(crate) endpoint: Option<String>,
+    /// Version of the programs.
+    pub(crate) version: Option<String>,
+}
+
+/// How one part of a platform is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// The condition's type.
+    pub(crate) kind: &'static str,
+    /// Why it is as it is; `Ready`: it is there; `Pending`: not known.
+    pub(crate) reason: Reason,
+    /// For people; with the cure.
+    pub(crate) message: String,
+}
+
+impl Part {
+    /// It is there.
+    pub(crate) fn ready(kind: &'static str) -> Self {
+        Self { kind, reason: Reason::Ready, message: String::new() }
+    }
+
+    /// It is not.
+    pub(crate) fn not_ready(kind: &'static str, reason: Reason, message: impl Into<String>) -> Self {
+        Self { kind, reason, message: message.into() }
+    }
 }

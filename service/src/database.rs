@@ -64,12 +64,7 @@ pub fn migrator() -> Migrator {
 /// Opens the pool and returns at once. A task then migrates if it is to, waits until the database suits a program of
 /// `program_version`, and says in `check` whether it is there. Call it inside the runtime.
 pub fn open(args: &DatabaseArgs, program_version: u32, check: Check, shutdown: &Shutdown) -> Result<Database> {
-    // The address holds a password: an error must not repeat it.
-    let plain = PgConnectOptions::from_str(&args.database_url)
-        .map_err(|_| {
-            anyhow::anyhow!("DATABASE_URL is no address of PostgreSQL (postgres://user:password@host:port/name)")
-        })?
-        .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1));
+    let plain = options(args)?;
     let limited = plain.clone().options([
         ("statement_timeout", STATEMENT_LIMIT),
         ("idle_in_transaction_session_timeout", IDLE_TRANSACTION_LIMIT),
@@ -91,6 +86,46 @@ pub fn open(args: &DatabaseArgs, program_version: u32, check: Check, shutdown: &
         }
     });
     Ok(Database { pool, suitable })
+}
+
+/// Runs the migrations and returns; tried again until the database is there. An error: told to stop before, the address is none, or
+/// the database refuses a migration, which asking again does not change.
+pub async fn migrate(args: &DatabaseArgs, shutdown: &Shutdown) -> Result<()> {
+    let options = options(args)?;
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+    loop {
+        let error = tokio::select! {
+            outcome = run_migrations(&options) => match outcome {
+                Ok(()) => return Ok(()),
+                Err(error) if error.is_lasting() => return Err(error.into()),
+                Err(error) => error,
+            },
+            () = shutdown.begun() => anyhow::bail!("told to stop before the database was migrated"),
+        };
+        let error = anyhow::Error::new(error);
+        tracing::warn!("{error:#}; tried again");
+        tokio::select! {
+            () = sleep(backoff.next()) => {}
+            () = shutdown.begun() => anyhow::bail!("told to stop before the database was migrated: {error:#}"),
+        }
+    }
+}
+
+/// The address holds a password: an error must not repeat it.
+fn options(args: &DatabaseArgs) -> Result<PgConnectOptions> {
+    let options = PgConnectOptions::from_str(&args.database_url).map_err(|_| {
+        anyhow::anyhow!("DATABASE_URL is no address of PostgreSQL (postgres://user:password@host:port/name)")
+    })?;
+    Ok(options.log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1)))
+}
+
+/// sqlx holds an advisory lock meanwhile: whoever comes second finds nothing left to do.
+async fn run_migrations(options: &PgConnectOptions) -> Result<(), Unsuitable> {
+    let opening = timeout(ASK_LIMIT, options.connect());
+    let mut connection = opening.await.map_err(|_| late())?.map_err(|error| unreachable(&error))?;
+    let outcome = migrator().run_direct(None, &mut connection, false).await;
+    connection.close().await.ok();
+    outcome.map_err(Unsuitable::Migration)
 }
 
 impl Database {
@@ -119,6 +154,19 @@ enum Unsuitable {
     Behind { found: i64, needed: i64 },
     #[error("the database needs programs of version {needed} or later, this is version {version}: update it")]
     TooNew { needed: i64, version: u32 },
+}
+
+impl Unsuitable {
+    /// Whether only a person can change it: the database answered, and what it holds and the migrations do not go together.
+    fn is_lasting(&self) -> bool {
+        match self {
+            Self::Migration(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => {
+                error.as_database_error().is_some()
+            }
+            Self::Migration(_) => true,
+            _ => false,
+        }
+    }
 }
 
 struct Keeper {
@@ -162,18 +210,9 @@ impl Keeper {
 
     async fn prepare(&self) -> Result<(), Unsuitable> {
         if self.migrate {
-            self.run_migrations().await?;
+            run_migrations(&self.plain).await?;
         }
         timeout(ASK_LIMIT, self.compare()).await.unwrap_or_else(|_| Err(late()))
-    }
-
-    /// sqlx holds an advisory lock meanwhile: whoever comes second finds nothing left to do.
-    async fn run_migrations(&self) -> Result<(), Unsuitable> {
-        let opening = timeout(ASK_LIMIT, self.plain.connect());
-        let mut connection = opening.await.map_err(|_| late())?.map_err(|error| unreachable(&error))?;
-        let outcome = migrator().run_direct(None, &mut connection, false).await;
-        connection.close().await.ok();
-        outcome.map_err(Unsuitable::Migration)
     }
 
     /// Asked of a database that may have no tables at all, so these statements cannot be checked at compile time.

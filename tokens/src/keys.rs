@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -31,6 +32,12 @@ pub enum KeysError {
     /// There is nothing to sign with.
     #[error("{0} holds no key: a key is a file `<name>.pem`, PKCS#8 Ed25519 (openssl genpkey -algorithm ed25519)")]
     NoKey(PathBuf),
+    /// There is nothing to sign with.
+    #[error("there is no key: a key is a PEM text, PKCS#8 Ed25519 (openssl genpkey -algorithm ed25519)")]
+    NoKeyGiven,
+    /// The machine has no randomness to give.
+    #[error("failed to make a key")]
+    Generate,
     /// A token could not be written as JSON.
     #[error("failed to write a token")]
     Token(#[source] serde_json::Error),
@@ -70,6 +77,22 @@ impl Keys {
     pub fn load(folder: impl AsRef<Path>) -> Result<Self, KeysError> {
         let set = read(folder.as_ref(), &BTreeMap::new(), true)?;
         Ok(Self { set: Arc::new(RwLock::new(Arc::new(set))) })
+    }
+
+    /// The keys of these PEM texts, each with its name; the last name signs. A text that is no key is skipped.
+    pub fn of(texts: impl IntoIterator<Item = (String, String)>) -> Result<Self, KeysError> {
+        let mut keys = BTreeMap::new();
+        for (kid, text) in texts {
+            match parse_text(&kid, &text) {
+                Ok((pair, public)) => {
+                    let key = Key { pair, public, modified: SystemTime::UNIX_EPOCH, length: 0 };
+                    keys.insert(kid, key);
+                }
+                Err(reason) => tracing::warn!(kid, reason, "skipped a key"),
+            }
+        }
+        let signing = keys.keys().next_back().cloned().ok_or(KeysError::NoKeyGiven)?;
+        Ok(Self { set: Arc::new(RwLock::new(Arc::new(Set { keys, signing }))) })
     }
 
     /// Reads the folder and follows it until `shutdown`: what is new is taken within 2 s; what cannot be read or parsed is
@@ -222,17 +245,28 @@ fn read(folder: &Path, known: &BTreeMap<String, Key>, tell: bool) -> Result<Set,
 }
 
 fn parse(file: &Found) -> Result<Key, &'static str> {
-    if !jws::is_kid(&file.kid) {
-        return Err("its name is not 1 to 64 letters, digits, `.`, `_` or `-`");
-    }
     if file.length > FILE_BYTES {
         return Err("it is too long for a key");
     }
     let text = std::fs::read_to_string(&file.path).map_err(|_| "it cannot be read as text")?;
+    let (pair, public) = parse_text(&file.kid, &text)?;
+    Ok(Key { pair, public, modified: file.modified, length: file.length })
+}
+
+fn parse_text(kid: &str, text: &str) -> Result<(Arc<Ed25519KeyPair>, PublicKey), &'static str> {
+    if !jws::is_kid(kid) {
+        return Err("its name is not 1 to 64 letters, digits, `.`, `_` or `-`");
+    }
     let body = text.split_once(BEGIN).and_then(|(_, rest)| rest.split_once(END)).map(|(body, _)| body);
     let body: String = body.ok_or("it is no PEM of a private key")?.split_whitespace().collect();
     let der = STANDARD.decode(body).map_err(|_| "it is no PEM of a private key")?;
     let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der).map_err(|_| "it is no PKCS#8 Ed25519 key")?;
     let public = PublicKey::try_from(pair.public_key().as_ref()).map_err(|_| "it is no Ed25519 key")?;
-    Ok(Key { pair: Arc::new(pair), public, modified: file.modified, length: file.length })
+    Ok((Arc::new(pair), public))
+}
+
+/// A new signing key as PEM.
+pub fn generate() -> Result<String, KeysError> {
+    let der = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| KeysError::Generate)?;
+    Ok(format!("{BEGIN}\n{}\n{END}\n", STANDARD.encode(der.as_ref())))
 }

@@ -283,6 +283,19 @@ fn a_folder_without_keys_says_what_to_do() {
     assert!(matches!(Keys::load(folder.path().join("none")).unwrap_err(), KeysError::Folder(..)));
 }
 
+#[tokio::test]
+async fn keys_of_texts_sign_with_the_last_name_and_skip_what_is_no_key() {
+    let texts = [("1", keys::generate().unwrap()), ("2", keys::generate().unwrap()), ("3", "no key".to_owned())];
+    let keys = Keys::of(texts.map(|(kid, text)| (kid.to_owned(), text))).unwrap();
+    assert_eq!(keys.jwks()["keys"].as_array().unwrap().len(), 2);
+    let token = keys.sign_service(ISSUER, "operator", &["rooms"], Duration::from_mins(1)).unwrap();
+    let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&header).unwrap()["kid"], "2");
+    let service = Verifier::local(keys, ISSUER).service(&token, "rooms").await.unwrap();
+    assert_eq!((service.name.as_str(), service.scopes), ("operator", vec!["rooms".to_owned()]));
+    assert!(matches!(Keys::of([]).unwrap_err(), KeysError::NoKeyGiven));
+}
+
 async fn until(mut holds: impl FnMut() -> bool) {
     for _ in 0..200 {
         if holds() {

@@ -6,42 +6,61 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use reqwest::Url;
 
+use super::deploy::{Given, OPERATOR_TOKEN, TOKENS};
 use crate::broker;
 use crate::context::Closed;
-use crate::crd::chat_platform::{ChatPlatformSpec, KeyRef, Rabbitmq};
+use crate::crd::chat_platform::{ChatPlatformSpec, KeyRef, Rabbitmq, SecretRef};
 use crate::report::Reason;
 use crate::servers::{Addresses, Token};
 
-/// Key of the operator's token in the Secret of service tokens.
-const OPERATOR: &str = "operator";
-
-/// Reads them. `chat_grpc`: the addresses of chat-service.
+/// Where the operator finds a platform's servers. `chat_grpc`: the addresses of chat-service.
 pub(super) async fn read(
     client: &Client,
     platform: &RoomName,
     spec: &ChatPlatformSpec,
     chat_grpc: &[String],
 ) -> Result<Addresses, Closed> {
-    let secrets =
-        Secrets { api: Api::namespaced(client.clone(), platform.namespace()), namespace: platform.namespace() };
-    let rabbitmq =
-        spec.rabbitmq.as_ref().ok_or_else(|| missing("spec.rabbitmq is missing: say where the broker is"))?;
-    let user = secrets.read(&rabbitmq.secret_ref.name, "username").await?;
-    let password = secrets.read(&rabbitmq.secret_ref.name, "password").await?;
-    let broker_ca = match &rabbitmq.ca_ref {
-        Some(KeyRef { name, key }) => Some(secrets.read(name, key).await?),
-        None => None,
-    };
-    let token = secrets.read(&format!("{}-service-tokens", platform.name()), OPERATOR).await?;
+    let secrets = Secrets::of(client, platform);
+    let rabbitmq = rabbitmq(spec)?;
+    let (user, password) = secrets.account(&rabbitmq.secret_ref).await?;
+    let token = secrets.read(&format!("{}-{TOKENS}", platform.name()), OPERATOR_TOKEN).await?;
     Ok(Addresses {
         management_url: with_user(&rabbitmq.management_uri, &user, &password)?,
         amqp_urls: amqp_urls(rabbitmq, &user, &password)?,
         vhost: rabbitmq.vhost.clone(),
-        broker_ca,
+        broker_ca: secrets.authority(rabbitmq.ca_ref.as_ref()).await?,
         chat_grpc: chat_grpc.to_vec(),
         chat_ca: None,
         token: Token::Given(token.into()),
     })
+}
+
+/// What the platform's programs are given.
+pub(super) async fn given(client: &Client, platform: &RoomName, spec: &ChatPlatformSpec) -> Result<Given, Closed> {
+    let secrets = Secrets::of(client, platform);
+    let rabbitmq = rabbitmq(spec)?;
+    let (user, password) = secrets.account(&rabbitmq.services_secret_ref).await?;
+    let postgres =
+        spec.postgres.as_ref().ok_or_else(|| missing("spec.postgres is missing: say where the database is"))?;
+    let redis = spec.redis.as_ref().ok_or_else(|| missing("spec.redis is missing: say where Redis is"))?;
+    let mut authorities = Vec::new();
+    for reference in [&rabbitmq.ca_ref, &postgres.ca_ref, &redis.ca_ref] {
+        let authority = secrets.authority(reference.as_ref()).await?;
+        authorities.extend(authority.filter(|authority| !authorities.contains(authority)));
+    }
+    let vhost = broker::encode(&rabbitmq.vhost);
+    let urls = amqp_urls(rabbitmq, &user, &password)?;
+    Ok(Given {
+        amqp_urls: urls.iter().map(|url| format!("{}/{vhost}", url.trim_end_matches('/'))).collect(),
+        management_url: with_user(&rabbitmq.management_uri, &user, &password)?,
+        database_url: secrets.read(&postgres.secret_ref.name, &postgres.secret_ref.key).await?,
+        redis_url: secrets.read(&redis.secret_ref.name, &redis.secret_ref.key).await?,
+        authorities,
+    })
+}
+
+fn rabbitmq(spec: &ChatPlatformSpec) -> Result<&Rabbitmq, Closed> {
+    spec.rabbitmq.as_ref().ok_or_else(|| missing("spec.rabbitmq is missing: say where the broker is"))
 }
 
 fn amqp_urls(rabbitmq: &Rabbitmq, user: &str, password: &str) -> Result<Vec<String>, Closed> {
@@ -66,7 +85,23 @@ struct Secrets<'a> {
     namespace: &'a str,
 }
 
-impl Secrets<'_> {
+impl<'a> Secrets<'a> {
+    fn of(client: &Client, platform: &'a RoomName) -> Self {
+        let namespace = platform.namespace();
+        Self { api: Api::namespaced(client.clone(), namespace), namespace }
+    }
+
+    async fn account(&self, reference: &SecretRef) -> Result<(String, String), Closed> {
+        Ok((self.read(&reference.name, "username").await?, self.read(&reference.name, "password").await?))
+    }
+
+    async fn authority(&self, reference: Option<&KeyRef>) -> Result<Option<String>, Closed> {
+        match reference {
+            Some(KeyRef { name, key }) => self.read(name, key).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     async fn read(&self, name: &str, key: &str) -> Result<String, Closed> {
         let namespace = self.namespace;
         let secret = self.api.get_opt(name).await;

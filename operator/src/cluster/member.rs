@@ -10,12 +10,13 @@ use service::shutdown::Shutdown;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::connections;
+use super::deploy::Deploy;
 use super::platforms::Contexts;
 use crate::context::Closed;
 use crate::crd::chat_platform::ChatPlatformSpec;
 use crate::report::{Board, Reason, RoomReport};
 use crate::servers::{Addresses, Servers};
-use crate::source::Scan;
+use crate::source::{Manifest, Scan};
 use crate::worker::{Ears, Settings};
 
 /// Between two looks at the Secrets.
@@ -29,6 +30,8 @@ pub(super) struct Member {
     pub(super) name: RoomName,
     /// The API server.
     pub(super) client: Client,
+    /// Asks pods.
+    pub(super) http: reqwest::Client,
     /// gRPC addresses of its chat-service.
     pub(super) chat_grpc: Vec<String>,
     /// Of its worker.
@@ -43,7 +46,13 @@ pub(super) struct Member {
 
 impl Member {
     /// Works until shutdown, or until it is dropped. `ears` hear of this platform alone.
-    pub(super) async fn run(self, mut ears: Ears) {
+    pub(super) async fn run(self, ears: Ears) {
+        let deploy = Deploy::new(&self.client, &self.http, &self.name, &self.board);
+        let deploying = deploy.run(ears.scans.clone(), self.shutdown.clone());
+        tokio::join!(deploying, self.keep_rooms(ears));
+    }
+
+    async fn keep_rooms(&self, mut ears: Ears) {
         let mut backoff = Backoff::new(SOON / 2, SOON);
         loop {
             let scan = ears.scans.borrow().clone();
@@ -137,10 +146,14 @@ fn is_refusal(closed: &Closed) -> bool {
     matches!(closed.reason, Reason::BrokerRefused | Reason::RoomsServiceRefused)
 }
 
+/// The manifest of the platform of this share.
+pub(super) fn manifest(scan: &Scan) -> Option<&Arc<Manifest>> {
+    scan.files.values().find_map(|file| file.platforms.first())
+}
+
 /// The spec of the platform of this share.
-fn spec(scan: &Scan) -> Result<ChatPlatformSpec, Closed> {
-    let manifest = scan.files.values().find_map(|file| file.platforms.first());
-    let spec = manifest.map(|manifest| manifest.object["spec"].clone()).filter(|spec| !spec.is_null());
+pub(super) fn spec(scan: &Scan) -> Result<ChatPlatformSpec, Closed> {
+    let spec = manifest(scan).map(|manifest| manifest.object["spec"].clone()).filter(|spec| !spec.is_null());
     let Some(spec) = spec else { return Ok(ChatPlatformSpec::default()) };
     serde_json::from_value(spec).map_err(|error| Closed::new(Reason::InvalidManifest, format!("spec: {error}")))
 }

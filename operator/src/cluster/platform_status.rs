@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::conditions::Conditions;
 use crate::context::Closed;
-use crate::report::{Reason, Reports};
+use crate::report::{Part, Reason, Reports};
 
 /// A message of more is cut: it is read in a terminal.
 const LETTERS_MOST: usize = 1000;
@@ -13,11 +13,7 @@ const LETTERS_MOST: usize = 1000;
 /// The status that says what stands in `reports` of a platform at `generation`.
 pub(super) fn status(reports: &Reports, generation: i64, before: &Value, now: Timestamp) -> Value {
     let mut conditions = Conditions::new(generation, before, now);
-    let (ready, reason, message) = match &reports.servers {
-        None => ("Unknown", Reason::Pending, "the servers are looked at".to_owned()),
-        Some(Ok(())) => ("True", Reason::Ready, notices(reports)),
-        Some(Err(closed)) => ("False", closed.reason, closed.message.clone()),
-    };
+    let (ready, reason, message) = summary(reports);
     let message: String = message.chars().take(LETTERS_MOST).collect();
     conditions.add("Ready", ready, &reason.word(), &message);
     if reason.is_stalled() {
@@ -25,14 +21,21 @@ pub(super) fn status(reports: &Reports, generation: i64, before: &Value, now: Ti
     } else if ready != "True" {
         conditions.add("Reconciling", "True", &reason.word(), &message);
     }
-    let broker = broker(reports.servers.as_ref());
-    let why = if broker == "True" { String::new() } else { message };
-    let reason = if broker == "True" { "Reachable".to_owned() } else { reason.word() };
-    conditions.add("BrokerReachable", broker, &reason, &why);
+    let deployed = reports.deployed.as_ref().and_then(|deployed| deployed.as_ref().ok());
+    for part in deployed.iter().flat_map(|deployed| &deployed.parts) {
+        let status = match part.reason {
+            Reason::Ready => "True",
+            Reason::Pending => "Unknown",
+            _ => "False",
+        };
+        conditions.add(part.kind, status, &part.reason.word(), &part.message);
+    }
+    let (broker, reason, message) = broker(reports.servers.as_ref());
+    conditions.add("BrokerReachable", broker, &reason, &message);
     let count = |which: &dyn Fn(&crate::report::RoomReport) -> bool| {
         reports.rooms.values().filter(|report| which(report)).count()
     };
-    json!({
+    let mut status = json!({
         "observedGeneration": generation,
         "conditions": conditions.list(),
         "rooms": {
@@ -40,7 +43,37 @@ pub(super) fn status(reports: &Reports, generation: i64, before: &Value, now: Ti
             "ready": count(&|report| report.ready),
             "stalled": count(&|report| report.reason.is_stalled()),
         },
-    })
+    });
+    for (name, value) in deployed.iter().flat_map(|it| [("endpoint", &it.endpoint), ("version", &it.version)]) {
+        if let Some(value) = value {
+            status[name] = json!(value);
+        }
+    }
+    status
+}
+
+/// The first thing that is not right: the programs before the servers, which they connect to.
+fn summary(reports: &Reports) -> (&'static str, Reason, String) {
+    let closed = |closed: &Closed| ("False", closed.reason, closed.message.clone());
+    match &reports.deployed {
+        Some(Err(error)) => return closed(error),
+        Some(Ok(deployed)) => {
+            // What is not known of a part stands at the part.
+            let is_fault = |part: &&Part| !matches!(part.reason, Reason::Ready | Reason::Pending);
+            let missing: Vec<&Part> = deployed.parts.iter().filter(is_fault).collect();
+            // Of several the last: a program is not there because of the server that it waits for.
+            if let Some(worst) = missing.iter().max_by_key(|part| part.reason.is_stalled()) {
+                let lines = missing.iter().map(|part| format!("{}: {}", part.kind, part.message));
+                return ("False", worst.reason, lines.collect::<Vec<_>>().join("; "));
+            }
+        }
+        None => {}
+    }
+    match &reports.servers {
+        None => ("Unknown", Reason::Pending, "the servers are looked at".to_owned()),
+        Some(Ok(())) => ("True", Reason::Ready, notices(reports)),
+        Some(Err(error)) => closed(error),
+    }
 }
 
 /// Whether two statuses differ in the numbers of rooms alone, which change quickly.
@@ -49,15 +82,18 @@ pub(super) fn differ_in_numbers(one: &Value, other: &Value) -> bool {
 }
 
 /// The broker is asked only after chat-service has answered.
-fn broker(servers: Option<&Result<(), Closed>>) -> &'static str {
+fn broker(servers: Option<&Result<(), Closed>>) -> (&'static str, String, String) {
+    let reachable = || ("True", "Reachable".to_owned(), String::new());
     match servers {
+        Some(Ok(())) => reachable(),
         Some(Err(closed)) => match closed.reason {
-            Reason::BrokerUnreachable | Reason::BrokerRefused => "False",
-            Reason::ForeignBroker | Reason::ArgumentsConflict => "True",
-            _ => "Unknown",
+            Reason::BrokerUnreachable | Reason::BrokerRefused => {
+                ("False", closed.reason.word(), closed.message.clone())
+            }
+            Reason::ForeignBroker | Reason::ArgumentsConflict => reachable(),
+            _ => ("Unknown", closed.reason.word(), closed.message.clone()),
         },
-        Some(Ok(())) => "True",
-        None => "Unknown",
+        None => ("Unknown", Reason::Pending.word(), String::new()),
     }
 }
 

@@ -54,6 +54,8 @@ impl Contexts {
 /// The workers.
 pub(super) struct Platforms<'a> {
     client: &'a Client,
+    /// Asks pods.
+    http: &'a reqwest::Client,
     args: &'a Run,
     settings: Settings,
     boards: &'a Boards,
@@ -74,6 +76,7 @@ impl<'a> Platforms<'a> {
     /// None works before `run`.
     pub(super) fn new(
         client: &'a Client,
+        http: &'a reqwest::Client,
         args: &'a Run,
         settings: Settings,
         boards: &'a Boards,
@@ -81,7 +84,7 @@ impl<'a> Platforms<'a> {
         shutdown: &'a Shutdown,
     ) -> Self {
         let (workers, tasks) = (BTreeMap::new(), JoinSet::new());
-        Self { client, args, settings, boards, contexts, shutdown, workers, tasks }
+        Self { client, http, args, settings, boards, contexts, shutdown, workers, tasks }
     }
 
     /// Works until shutdown, or until it is dropped.
@@ -148,6 +151,7 @@ impl<'a> Platforms<'a> {
         let member = Member {
             name: platform.clone(),
             client: self.client.clone(),
+            http: self.http.clone(),
             chat_grpc: self.chat_grpc(&platform),
             settings: self.settings.clone(),
             board: self.boards.board(&platform.to_string()),
@@ -157,7 +161,7 @@ impl<'a> Platforms<'a> {
         let ears = Ears { scans, again: ears.again.clone(), commands };
         let name = platform.clone();
         let task = self.tasks.spawn(async move {
-            member.run(ears).await;
+            Box::pin(member.run(ears)).await;
             name
         });
         self.workers.insert(platform, Worker { scans: scan_sender, commands: command_sender, task });

@@ -312,7 +312,7 @@ async fn perform(api: &Api<DynamicObject>, write: &Write) -> Result<Option<Dynam
 /// A merge patch leaves what it does not name: what is absent is named as null.
 fn replacing(status: &Value) -> Value {
     let mut patch = status.clone();
-    for name in ["epoch", "stream", "membersPending"] {
+    for name in ["epoch", "stream", "membersPending", "endpoint", "version"] {
         if status[name].is_null() {
             patch[name] = Value::Null;
         }

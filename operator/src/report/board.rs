@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use contract::room::RoomName;
 use tokio::sync::watch;
 
-use super::{FileReport, Notice, Reason, Reports, RoomReport};
+use super::{Deployed, FileReport, Notice, Reason, Reports, RoomReport};
 use crate::context::Closed;
 
 /// Changes of one step that are each told in the log; of more, the number.
@@ -35,7 +35,7 @@ impl Boards {
     pub(crate) fn read(&self) -> Reports {
         let mut all = Reports::default();
         for board in self.lock().values() {
-            let Reports { rooms, files, withdrawn, notices, servers: _ } = board.read();
+            let Reports { rooms, files, withdrawn, notices, servers: _, deployed: _ } = board.read();
             all.rooms.extend(rooms);
             all.files.extend(files);
             all.withdrawn.extend(withdrawn);
@@ -156,6 +156,12 @@ impl Board {
     /// Says how a look at the servers ended.
     pub(crate) fn set_servers(&self, outcome: Result<(), Closed>) {
         self.lock().servers = Some(outcome);
+        self.changed.send_replace(());
+    }
+
+    /// Says how a pass over the platform's programs ended.
+    pub(crate) fn set_deployed(&self, outcome: Option<Result<Deployed, Closed>>) {
+        self.lock().deployed = outcome;
         self.changed.send_replace(());
     }
 

@@ -2,9 +2,11 @@
 
 mod counts;
 mod deletion;
+mod deployment;
 mod election;
 mod outages;
 mod platforms;
+mod pods;
 mod rooms;
 
 use std::time::Duration;
@@ -28,7 +30,11 @@ struct Cluster {
 
 impl Cluster {
     async fn new(extent: Extent) -> Self {
-        let (plane, rig) = tokio::join!(ControlPlane::start(extent), chat());
+        Self::over(extent, chat()).await
+    }
+
+    async fn over(extent: Extent, rig: impl Future<Output = Rig>) -> Self {
+        let (plane, rig) = tokio::join!(ControlPlane::start(extent), rig);
         let plane = plane.unwrap();
         plane.define(&definitions()).await.unwrap();
         Self { plane, rig }
@@ -52,23 +58,11 @@ impl Cluster {
 
     /// The ChatPlatform `parlor` of this namespace, with the rig's servers; that of `default` takes the rooms of all.
     async fn platform(&self, rig: &Rig, namespace: &str, management_url: &str) {
-        let (management, user, password) = without_user(management_url);
-        let (amqp, _, _) = without_user(&rig.vhost.admin_url);
+        let (_, user, password) = without_user(management_url);
         self.secret(namespace, "mq", &json!({"username": user, "password": password})).await;
         self.secret(namespace, "parlor-service-tokens", &json!({"operator": rig.service_token("operator", "rooms")}))
             .await;
-        let mut platform = json!({"apiVersion": "parlor.dev/v1alpha1", "kind": "ChatPlatform",
-        "metadata": {"namespace": namespace, "name": "parlor"},
-        "spec": {
-            "rabbitmq": {"amqpUris": [amqp], "managementUri": management, "vhost": rig.vhost.name,
-                "secretRef": {"name": "mq"}, "servicesSecretRef": {"name": "mq"}},
-            "rooms": {"classes": [{"name": "standard", "replicas": 1}]},
-        }});
-        if namespace == "default" {
-            platform["metadata"]["annotations"] = json!({"parlor.dev/default": "true"});
-            platform["spec"]["rooms"]["namespaceSelector"] = json!({});
-        }
-        self.apply_object(&platform).await;
+        self.apply_object(&platform_object(rig, namespace, management_url)).await;
     }
 
     async fn secret(&self, namespace: &str, name: &str, data: &Value) {
@@ -143,6 +137,24 @@ impl Cluster {
         let sql = "select open from rooms where namespace = 'default' and name = $1";
         sqlx::query_scalar(sql).bind(name).fetch_optional(&pool).await.unwrap()
     }
+}
+
+/// The ChatPlatform `parlor` as a manifest.
+fn platform_object(rig: &Rig, namespace: &str, management_url: &str) -> Value {
+    let (management, _, _) = without_user(management_url);
+    let (amqp, _, _) = without_user(&rig.vhost.admin_url);
+    let mut platform = json!({"apiVersion": "parlor.dev/v1alpha1", "kind": "ChatPlatform",
+    "metadata": {"namespace": namespace, "name": "parlor"},
+    "spec": {
+        "rabbitmq": {"amqpUris": [amqp], "managementUri": management, "vhost": rig.vhost.name,
+            "secretRef": {"name": "mq"}, "servicesSecretRef": {"name": "mq"}},
+        "rooms": {"classes": [{"name": "standard", "replicas": 1}]},
+    }});
+    if namespace == "default" {
+        platform["metadata"]["annotations"] = json!({"parlor.dev/default": "true"});
+        platform["spec"]["rooms"]["namespaceSelector"] = json!({});
+    }
+    platform
 }
 
 fn condition(object: &Value, kind: &str) -> Value {

@@ -37,6 +37,39 @@ async fn two_programs_migrate_at_once_and_both_find_the_tables() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_migrations_alone_wait_for_the_database_and_end_when_told_to_stop() {
+    let test = empty().await;
+    let proxy = Proxy::start(&test.url).await.unwrap();
+    proxy.refuse(true);
+    let args = args(&proxy.url(&test.url), false);
+    let stopped = Shutdown::new();
+    stopped.begin();
+    migrate(&args, &stopped).await.unwrap_err();
+    let open = async {
+        // Refused at least once.
+        sleep(Duration::from_millis(300)).await;
+        proxy.refuse(false);
+    };
+    let shutdown = Shutdown::new();
+    let migrated = timeout(LIMIT, migrate(&args, &shutdown));
+    let (migrated, ()) = tokio::join!(migrated, open);
+    migrated.unwrap().unwrap();
+    suitable(&super::open(&args, VERSION, Check::detached("database"), &shutdown).unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_was_migrated_otherwise_is_an_error_at_once() {
+    let test = empty().await;
+    test.migrate().await.unwrap();
+    let changed = "update _sqlx_migrations set checksum = ''::bytea where version = 1";
+    sqlx::query(changed).execute(&test.pool().await.unwrap()).await.unwrap();
+    let (args, shutdown) = (args(&test.url, false), Shutdown::new());
+    let migrated = timeout(LIMIT, migrate(&args, &shutdown));
+    let error = migrated.await.unwrap().unwrap_err();
+    assert!(format!("{error:#}").starts_with("failed to migrate"), "{error:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn all_connections_are_open_before_anybody_asks_for_one() {
     let (test, shutdown) = (empty().await, Shutdown::new());
     let args = args(&test.url, true);
