@@ -132,7 +132,7 @@ fn start_gateway(parts: &Parts) -> Result<State> {
         limiter: Limiter::new(cache, !args.no_rate_limits),
         verifier: verifier(args, health.gate("keys"))?,
         access: Access::new(pool.clone()),
-        sockets: Sockets::default(),
+        sockets: Sockets::new(),
         settings: Arc::new(Settings {
             users_url: args.users_url.clone(),
             rate_limits: !args.no_rate_limits,

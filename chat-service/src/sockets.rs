@@ -81,6 +81,12 @@ pub(crate) struct Seat {
 }
 
 impl Sockets {
+    /// None yet, and that is measured: who scales gateways takes a missing number for an unknown one.
+    pub(crate) fn new() -> Self {
+        metrics::gauge!("parlor_sockets").increment(0.0);
+        Self::default()
+    }
+
     /// Takes a seat for a socket that just opened.
     pub(crate) fn enter(&self) -> Seat {
         let id = self.inner.next.fetch_add(1, Ordering::Relaxed);

@@ -103,6 +103,9 @@ pub(crate) struct Kubernetes {
     /// Seconds after which another operator takes over from one that does not answer.
     #[arg(long, env = "LEASE_SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(2..=300))]
     pub(crate) lease_seconds: u64,
+    /// Seconds in which no load asked for a pod before it goes.
+    #[arg(long, env = "SCALE_DOWN_SECONDS", default_value_t = scaling::DOWN_WINDOW.as_secs(), value_parser = clap::value_parser!(u64).range(15..=3600))]
+    pub(crate) scale_down_seconds: u64,
     /// gRPC of a platform's chat-service, as `namespace/name=http://host:port`, for an operator that runs outside the cluster and
     /// cannot reach the platform's Service. May be repeated.
     #[arg(long, env = "PLATFORM_GRPC", value_delimiter = ',', value_parser = platform_grpc)]

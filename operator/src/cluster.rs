@@ -52,7 +52,8 @@ pub(crate) async fn run(
     let (sender, scans) = watch::channel(Arc::new(Scan::default()));
     let mut ears = Ears { scans, again: Arc::new(Notify::new()), commands };
     let schemas = Arc::new(crd::schemas()?);
-    let http = deploy::http().context("failed to make a client of pods")?;
+    let scale_down = Duration::from_secs(args.kubernetes.scale_down_seconds);
+    let deploy = deploy::Common::new(scale_down).context("failed to make a client of pods")?;
     let acting = async {
         let owners = format!("k8s:{}/", cluster_name(&client, args.kubernetes.cluster_name.as_deref()).await);
         let cluster = Cluster::new(&client, &owners);
@@ -70,7 +71,7 @@ pub(crate) async fn run(
             tracing::info!(term, "keeping the rooms of this cluster true");
             ears.scans.mark_changed();
             let contexts = Contexts::default();
-            let platforms = Platforms::new(&client, &http, args, settings.clone(), boards, &contexts, shutdown);
+            let platforms = Platforms::new(&client, &deploy, args, settings.clone(), boards, &contexts, shutdown);
             let writer = Writer::new(client.clone(), objects.clone(), boards.clone(), contexts.clone(), &owners);
             // What is dropped here stops at its next await: nothing is written once the lease may be somebody else's.
             let over = tokio::select! {

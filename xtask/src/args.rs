@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Status(StatusOptions),
     /// Write what is generated from the sources and checked in
     Gen(GenOptions),
+    /// Plot a day of load and how many gateways it gets
+    ScalingSim,
     /// Run every check and test, with the time of each step
     Test(TestOptions),
     /// Wait for the end of standard input, then stop a stack; started by the commands above

@@ -10,6 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use crate::layout::Layout;
+use crate::scaling_sim;
 
 /// Files by name.
 type Files = BTreeMap<String, String>;
@@ -17,10 +18,11 @@ type Files = BTreeMap<String, String>;
 /// A folder, the extension of its generated files, and what makes them.
 type Kind = (&'static str, &'static str, fn(&Layout) -> Result<Files>);
 /// SQL first: with a new query the programs, which print the rest, can be built only after it.
-const KINDS: [Kind; 3] = [
+const KINDS: [Kind; 4] = [
     (".sqlx", "json", sqlx::generate),
     ("crds", "yaml", crds::generate),
     ("charts/parlor-crds/templates", "yaml", crds::templates),
+    ("docs/scaling", "svg", |_| Ok(scaling_sim::files())),
 ];
 
 /// Writes all generated files, or compares them with what is checked in.

@@ -21,6 +21,7 @@ mod programs;
 mod progress;
 mod restart;
 mod rooms;
+mod scaling_sim;
 mod scratch;
 mod secrets;
 mod servers;
@@ -57,6 +58,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Logs(options) => logs::run(&options.place.layout()?, &options.process, options.follow),
         Command::Status(options) => status::run(&options.place.layout()?),
         Command::Gen(options) => generate::run(options.check),
+        Command::ScalingSim => scaling_sim::run(),
         Command::Test(options) => test::run(&options),
         Command::Guard(options) => guard::run(&options),
     }

@@ -105,6 +105,9 @@ pub(super) fn start(pool: PgPool, fed: Fed, live: Live) -> (Reading, JoinHandle<
     let (waiting, closed) = (Arc::new(AtomicU64::new(0)), Arc::new(Notify::new()));
     let bytes = Arc::new(Semaphore::new(MOST_WAITING_BYTES));
     let reading = Reading { items: sender, bytes, waiting: waiting.clone(), closed: closed.clone() };
+    // As with sockets: nothing behind is measured too.
+    metrics::gauge!("parlor_historian_lag_events").increment(0.0);
+    metrics::gauge!("parlor_historian_lag_seconds").increment(0.0);
     let batcher = Batcher { pool, items, carried: None, waiting, closed, fed, live };
     (reading, tokio::spawn(batcher.run()))
 }

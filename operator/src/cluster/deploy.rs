@@ -4,6 +4,7 @@
 mod apply;
 mod build;
 mod credentials;
+mod load;
 mod parts;
 mod pods;
 mod replicas;
@@ -27,14 +28,30 @@ use crate::source::Scan;
 use apply::Applier;
 use build::Platform;
 use pods::Asker;
+use replicas::Replicas;
 
 pub(super) use build::{Given, OPERATOR_TOKEN, TOKENS};
-pub(super) use pods::http;
 
 /// Between two looks at the objects.
 const EVERY: Duration = Duration::from_secs(5);
 /// Between two looks at the Secrets.
 const SECRETS_EVERY: Duration = Duration::from_secs(30);
+
+/// What all platforms have in common.
+#[derive(Clone)]
+pub(super) struct Common {
+    /// Asks pods.
+    http: reqwest::Client,
+    /// How long no load must have asked for a pod before it goes.
+    scale_down: Duration,
+}
+
+impl Common {
+    /// For all platforms.
+    pub(super) fn new(scale_down: Duration) -> reqwest::Result<Self> {
+        Ok(Self { http: pods::http()?, scale_down })
+    }
+}
 
 /// Deploys one platform.
 pub(super) struct Deploy {
@@ -43,16 +60,18 @@ pub(super) struct Deploy {
     board: Board,
     applier: Applier,
     asker: Asker,
+    replicas: Replicas,
     /// From the Secrets, with the spec that named them, and when they were read.
     given: Option<(ChatPlatformSpec, Given, Instant)>,
 }
 
 impl Deploy {
     /// Does nothing before `run`.
-    pub(super) fn new(client: &Client, http: &reqwest::Client, name: &RoomName, board: &Board) -> Self {
+    pub(super) fn new(common: &Common, client: &Client, name: &RoomName, board: &Board) -> Self {
         let applier = Applier::new(client.clone(), name);
-        let asker = Asker::new(client, http, name);
-        Self { client: client.clone(), name: name.clone(), board: board.clone(), applier, asker, given: None }
+        let (asker, replicas) =
+            (Asker::new(client, &common.http, name), Replicas::new(client, name, common.scale_down));
+        Self { client: client.clone(), name: name.clone(), board: board.clone(), applier, asker, replicas, given: None }
     }
 
     /// Keeps the objects as they are to be, until shutdown or until it is dropped.
@@ -117,12 +136,13 @@ impl Deploy {
         let (found, mut faults) = self.applier.round(&objects).await.map_err(|error| {
             Closed::new(Reason::ApplyFailed, format!("the API server does not say what is there: {error}"))
         })?;
-        faults.extend(replicas::scale(&self.client, &platform, &found).await);
+        let pods = self.asker.ask().await.map_err(|error| unknown(&error))?;
+        let (unscaled, scaling) = self.replicas.scale(&platform, &found, &pods).await;
+        faults.extend(unscaled);
         if !faults.is_empty() {
             return Err(Closed::new(Reason::ApplyFailed, faults.join("; ")));
         }
-        let pods = self.asker.ask().await.map_err(|error| unknown(&error))?;
-        Ok(parts::deployed(&platform, &objects, &found, &pods))
+        Ok(parts::deployed(&platform, &objects, &found, &pods, scaling))
     }
 
     async fn given(&mut self, spec: &ChatPlatformSpec) -> Result<Given, Closed> {

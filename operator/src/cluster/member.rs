@@ -10,7 +10,7 @@ use service::shutdown::Shutdown;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::connections;
-use super::deploy::Deploy;
+use super::deploy::{self, Deploy};
 use super::platforms::Contexts;
 use crate::context::Closed;
 use crate::crd::chat_platform::ChatPlatformSpec;
@@ -30,8 +30,8 @@ pub(super) struct Member {
     pub(super) name: RoomName,
     /// The API server.
     pub(super) client: Client,
-    /// Asks pods.
-    pub(super) http: reqwest::Client,
+    /// For its programs.
+    pub(super) deploy: deploy::Common,
     /// gRPC addresses of its chat-service.
     pub(super) chat_grpc: Vec<String>,
     /// Of its worker.
@@ -47,7 +47,7 @@ pub(super) struct Member {
 impl Member {
     /// Works until shutdown, or until it is dropped. `ears` hear of this platform alone.
     pub(super) async fn run(self, ears: Ears) {
-        let deploy = Deploy::new(&self.client, &self.http, &self.name, &self.board);
+        let deploy = Deploy::new(&self.deploy, &self.client, &self.name, &self.board);
         let deploying = deploy.run(ears.scans.clone(), self.shutdown.clone());
         tokio::join!(deploying, self.keep_rooms(ears));
     }

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 
+use super::deploy;
 use super::member::Member;
 use super::share::{self, Shares};
 use crate::args::Run;
@@ -54,8 +55,7 @@ impl Contexts {
 /// The workers.
 pub(super) struct Platforms<'a> {
     client: &'a Client,
-    /// Asks pods.
-    http: &'a reqwest::Client,
+    deploy: &'a deploy::Common,
     args: &'a Run,
     settings: Settings,
     boards: &'a Boards,
@@ -76,7 +76,7 @@ impl<'a> Platforms<'a> {
     /// None works before `run`.
     pub(super) fn new(
         client: &'a Client,
-        http: &'a reqwest::Client,
+        deploy: &'a deploy::Common,
         args: &'a Run,
         settings: Settings,
         boards: &'a Boards,
@@ -84,7 +84,7 @@ impl<'a> Platforms<'a> {
         shutdown: &'a Shutdown,
     ) -> Self {
         let (workers, tasks) = (BTreeMap::new(), JoinSet::new());
-        Self { client, http, args, settings, boards, contexts, shutdown, workers, tasks }
+        Self { client, deploy, args, settings, boards, contexts, shutdown, workers, tasks }
     }
 
     /// Works until shutdown, or until it is dropped.
@@ -151,7 +151,7 @@ impl<'a> Platforms<'a> {
         let member = Member {
             name: platform.clone(),
             client: self.client.clone(),
-            http: self.http.clone(),
+            deploy: self.deploy.clone(),
             chat_grpc: self.chat_grpc(&platform),
             settings: self.settings.clone(),
             board: self.boards.board(&platform.to_string()),

@@ -8,6 +8,7 @@ mod outages;
 mod platforms;
 mod pods;
 mod rooms;
+mod scaling;
 
 use std::time::Duration;
 

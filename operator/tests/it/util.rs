@@ -67,7 +67,7 @@ impl Operator {
     /// Over a cluster, in its namespace `default`; another operator takes over after three seconds. `chat`: where the chat-service of
     /// a platform is.
     pub(crate) async fn start_in(rig: &Rig, plane: &ControlPlane, chat: &[(&str, String)]) -> Self {
-        let mut args = vec!["--kubernetes".to_owned(), "--lease-seconds=3".to_owned()];
+        let mut args = ["--kubernetes", "--lease-seconds=3", "--scale-down-seconds=20"].map(str::to_owned).to_vec();
         args.extend(chat.iter().map(|(platform, url)| format!("--platform-grpc={platform}={url}")));
         let env = vec![("KUBECONFIG", plane.kubeconfig().display().to_string())];
         Self::spawn(rig, 2, args, env).await

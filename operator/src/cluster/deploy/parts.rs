@@ -7,7 +7,6 @@ use kube::api::DynamicObject;
 use super::apply::Found;
 use super::build::{GATEWAY, HISTORIAN, Kind, Object, Platform, USER_SERVICE};
 use super::pods::Pod;
-use super::replicas;
 use crate::report::{Deployed, Part, Reason};
 
 /// Checks of the programs, the conditions that they are told by, and why those are not so.
@@ -15,14 +14,19 @@ const STORES: [(&str, &str, Reason); 2] =
     [("postgres", "DatabaseReady", Reason::DatabaseUnreachable), ("redis", "CacheReady", Reason::CacheUnreachable)];
 
 /// What is said of a platform whose objects were applied and whose pods were asked.
-pub(super) fn deployed(platform: &Platform<'_>, objects: &[Object], found: &Found, pods: &[Pod]) -> Deployed {
+pub(super) fn deployed(
+    platform: &Platform<'_>,
+    objects: &[Object],
+    found: &Found,
+    pods: &[Pod],
+    scaling: Part,
+) -> Deployed {
     let programs = [("Gateways", GATEWAY), ("Historians", HISTORIAN), ("Users", USER_SERVICE)];
-    let mut parts = vec![migration(objects, found)];
+    let mut parts = vec![migration(objects, found), scaling];
     parts.extend(programs.map(|(kind, part)| {
         let name = format!("{}-{part}", platform.name.name());
         program(kind, found.get(&(Kind::Deployment, name)).and_then(parse::<Deployment>))
     }));
-    parts.extend(replicas::unbuilt(platform));
     parts.extend(STORES.map(|(check, kind, reason)| store(check, kind, reason, pods)));
     Deployed { parts, endpoint: Some(platform.endpoint()), version: version(&platform.chat.image) }
 }
@@ -121,7 +125,15 @@ mod tests {
             let waiting = waiting.map(|all| {
                 all.iter().map(|(name, reason)| Waiting { name: (*name).into(), reason: (*reason).into() }).collect()
             });
-            Pod { name: "users-1".into(), waiting }
+            Pod {
+                name: "users-1".into(),
+                uid: "1".into(),
+                part: USER_SERVICE,
+                ends: false,
+                cores: None,
+                waiting,
+                metrics: None,
+            }
         };
         let of = |pods: &[Pod]| store("redis", "CacheReady", Reason::CacheUnreachable, pods);
         assert_eq!(of(&[pod(None), pod(Some(&[]))]), Part::ready("CacheReady"));
