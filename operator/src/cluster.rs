@@ -35,6 +35,17 @@ use writer::Writer;
 
 /// Namespace whose uid tells one cluster from another.
 const EVERY_CLUSTER_HAS: &str = "kube-system";
+/// How long a request may be silent: a connection that broke without a word must not hold a platform for ever.
+const SILENT: Duration = Duration::from_secs(20);
+/// The same of a watch, which the API server ends after 290 s and until then gives a sign every minute.
+const WATCH_SILENT: Duration = Duration::from_secs(295);
+
+/// One whose answers may pause so long.
+fn client_of(config: &Config, silent: Duration) -> anyhow::Result<Client> {
+    let mut config = config.clone();
+    config.read_timeout = Some(silent);
+    Client::try_from(config).context("failed to make a client of the API server")
+}
 
 /// Watches from the start, and acts while the lease is ours.
 pub(crate) async fn run(
@@ -45,7 +56,8 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     let config = Config::infer().await.context("failed to find a cluster: run in a pod, or set KUBECONFIG")?;
     let namespace = config.default_namespace.clone();
-    let client = Client::try_from(config).context("failed to make a client of the API server")?;
+    let client = client_of(&config, SILENT)?;
+    let watching = client_of(&config, WATCH_SILENT)?;
     let lease = &args.kubernetes.lease;
     let duration = Duration::from_secs(args.kubernetes.lease_seconds);
     let mut election = Election::new(client.clone(), &namespace, lease, duration);
@@ -56,7 +68,7 @@ pub(crate) async fn run(
     let deploy = deploy::Common::new(scale_down).context("failed to make a client of pods")?;
     let acting = async {
         let owners = format!("k8s:{}/", cluster_name(&client, args.kubernetes.cluster_name.as_deref()).await);
-        let cluster = Cluster::new(&client, &owners);
+        let cluster = Cluster::new(&watching, &owners);
         let objects = cluster.objects();
         tokio::spawn(cluster.watch(sender, ears.again.clone(), shutdown.clone()));
         let settings = Settings {

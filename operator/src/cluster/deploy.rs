@@ -133,9 +133,7 @@ impl Deploy {
         let credentials = credentials.map_err(|error| Closed::new(Reason::ConnectionsMissing, format!("{error:#}")))?;
         platform.credentials = &credentials;
         let objects = build::objects(&platform);
-        let (found, mut faults) = self.applier.round(&objects).await.map_err(|error| {
-            Closed::new(Reason::ApplyFailed, format!("the API server does not say what is there: {error}"))
-        })?;
+        let (found, mut faults) = self.applier.round(&objects).await.map_err(|error| unknown(&error))?;
         let pods = self.asker.ask().await.map_err(|error| unknown(&error))?;
         let (unscaled, scaling) = self.replicas.scale(&platform, &found, &pods).await;
         faults.extend(unscaled);
@@ -158,8 +156,9 @@ impl Deploy {
                 Ok(given)
             }
             // A Secret that is gone ends nothing that works.
-            Err(closed) => match &self.given {
-                Some((of, given, _)) if of == spec => {
+            Err(closed) => match &mut self.given {
+                Some((of, given, at)) if of == spec => {
+                    *at = Instant::now();
                     tracing::warn!(platform = %self.name, "{}; what was read before holds", closed.message);
                     Ok(given.clone())
                 }

@@ -45,14 +45,17 @@ async fn the_migrations_alone_wait_for_the_database_and_end_when_told_to_stop() 
     let stopped = Shutdown::new();
     stopped.begin();
     migrate(&args, &stopped).await.unwrap_err();
+    let before = proxy.accepted();
     let open = async {
-        // Refused at least once.
-        sleep(Duration::from_millis(300)).await;
+        while proxy.accepted() == before {
+            sleep(Duration::from_millis(5)).await;
+        }
         proxy.refuse(false);
     };
     let shutdown = Shutdown::new();
     let migrated = timeout(LIMIT, migrate(&args, &shutdown));
-    let (migrated, ()) = tokio::join!(migrated, open);
+    let (migrated, refused) = tokio::join!(migrated, timeout(LIMIT, open));
+    refused.unwrap();
     migrated.unwrap().unwrap();
     suitable(&super::open(&args, VERSION, Check::detached("database"), &shutdown).unwrap()).await;
 }

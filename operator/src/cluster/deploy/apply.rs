@@ -65,8 +65,11 @@ impl Applier {
         self.applied.retain(|key, _| wanted.contains(key));
         let surplus: Vec<Key> = found.keys().filter(|key| !wanted.contains(key)).cloned().collect();
         for key in surplus {
-            if let Err(error) = self.api(key.0).delete(&key.1, &DeleteParams::background()).await {
-                faults.push(format!("{:?} {} cannot be deleted: {error}", key.0, key.1));
+            match self.api(key.0).delete(&key.1, &DeleteParams::background()).await {
+                // Somebody else was quicker.
+                Err(kube::Error::Api(error)) if error.code == 404 => {}
+                Err(error) => faults.push(format!("{:?} {} cannot be deleted: {error}", key.0, key.1)),
+                Ok(_) => {}
             }
             found.remove(&key);
         }

@@ -66,6 +66,9 @@ async fn a_platform_gets_its_programs_and_is_ready_when_they_are() {
         platform["status"]["version"] == "1.1.0" && condition(&platform, "Ready")["status"] == "True"
     })
     .await;
+    // What somebody else made of the number of pods is not undone by the apply of another image.
+    let gateway = plane.get("/apis/apps/v1/namespaces/default/deployments/parlor-gateway").await.unwrap();
+    assert_eq!(gateway["spec"]["replicas"], 3);
     let jobs = plane.get("/apis/batch/v1/namespaces/default/jobs").await.unwrap();
     assert_eq!(jobs["items"].as_array().unwrap().len(), 1);
 
