@@ -7,6 +7,8 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
 use contract::room::RoomName;
 
+use crate::cluster::DemoImages;
+
 /// Turns ChatRoom manifests into RabbitMQ topology and keeps it true.
 #[derive(Debug, Parser)]
 #[command(version)]
@@ -110,6 +112,26 @@ pub(crate) struct Kubernetes {
     /// cannot reach the platform's Service. May be repeated.
     #[arg(long, env = "PLATFORM_GRPC", value_delimiter = ',', value_parser = platform_grpc)]
     pub(crate) platform_grpc: Vec<(RoomName, String)>,
+    /// Image of RabbitMQ for platforms with `demo: true`.
+    #[arg(long, env = "DEMO_RABBITMQ_IMAGE", default_value = "rabbitmq:4-management")]
+    pub(crate) demo_rabbitmq_image: String,
+    /// Image of PostgreSQL for the same.
+    #[arg(long, env = "DEMO_POSTGRES_IMAGE", default_value = "postgres:17")]
+    pub(crate) demo_postgres_image: String,
+    /// Image of Redis for the same.
+    #[arg(long, env = "DEMO_REDIS_IMAGE", default_value = "redis:8")]
+    pub(crate) demo_redis_image: String,
+}
+
+impl Kubernetes {
+    /// Of the servers of platforms with `demo: true`.
+    pub(crate) fn demo_images(&self) -> DemoImages {
+        DemoImages {
+            rabbitmq: self.demo_rabbitmq_image.clone(),
+            postgres: self.demo_postgres_image.clone(),
+            redis: self.demo_redis_image.clone(),
+        }
+    }
 }
 
 fn platform_grpc(text: &str) -> Result<(RoomName, String), String> {

@@ -29,6 +29,7 @@ use crate::report::Boards;
 use crate::source::Scan;
 use crate::source::cluster::Cluster;
 use crate::worker::{Command, Ears, Settings};
+pub(crate) use deploy::DemoImages;
 use lease::Election;
 use platforms::{Contexts, Platforms};
 use writer::Writer;
@@ -65,7 +66,8 @@ pub(crate) async fn run(
     let mut ears = Ears { scans, again: Arc::new(Notify::new()), commands };
     let schemas = Arc::new(crd::schemas()?);
     let scale_down = Duration::from_secs(args.kubernetes.scale_down_seconds);
-    let deploy = deploy::Common::new(scale_down).context("failed to make a client of pods")?;
+    let deploy =
+        deploy::Common::new(scale_down, args.kubernetes.demo_images()).context("failed to make a client of pods")?;
     let acting = async {
         let owners = format!("k8s:{}/", cluster_name(&client, args.kubernetes.cluster_name.as_deref()).await);
         let cluster = Cluster::new(&watching, &owners);

@@ -30,7 +30,8 @@ use build::Platform;
 use pods::Asker;
 use replicas::Replicas;
 
-pub(super) use build::{Given, OPERATOR_TOKEN, TOKENS};
+pub(crate) use build::DemoImages;
+pub(super) use build::{Given, OPERATOR_TOKEN, TOKENS, complete};
 
 /// Between two looks at the objects.
 const EVERY: Duration = Duration::from_secs(5);
@@ -44,12 +45,14 @@ pub(super) struct Common {
     http: reqwest::Client,
     /// How long no load must have asked for a pod before it goes.
     scale_down: Duration,
+    /// Of the servers of demonstrations.
+    images: DemoImages,
 }
 
 impl Common {
     /// For all platforms.
-    pub(super) fn new(scale_down: Duration) -> reqwest::Result<Self> {
-        Ok(Self { http: pods::http()?, scale_down })
+    pub(super) fn new(scale_down: Duration, images: DemoImages) -> reqwest::Result<Self> {
+        Ok(Self { http: pods::http()?, scale_down, images })
     }
 }
 
@@ -58,6 +61,7 @@ pub(super) struct Deploy {
     client: Client,
     name: RoomName,
     board: Board,
+    images: DemoImages,
     applier: Applier,
     asker: Asker,
     replicas: Replicas,
@@ -71,7 +75,17 @@ impl Deploy {
         let applier = Applier::new(client.clone(), name);
         let (asker, replicas) =
             (Asker::new(client, &common.http, name), Replicas::new(client, name, common.scale_down));
-        Self { client: client.clone(), name: name.clone(), board: board.clone(), applier, asker, replicas, given: None }
+        let images = common.images.clone();
+        Self {
+            client: client.clone(),
+            name: name.clone(),
+            board: board.clone(),
+            images,
+            applier,
+            asker,
+            replicas,
+            given: None,
+        }
     }
 
     /// Keeps the objects as they are to be, until shutdown or until it is dropped.
@@ -110,15 +124,21 @@ impl Deploy {
     }
 
     async fn pass(&mut self, scan: &Scan) -> Result<Deployed, Closed> {
-        let spec = spec(scan)?;
+        let spec = spec(&self.name, scan)?;
         let uid = manifest(scan).and_then(|manifest| manifest.owner.rsplit('/').next().map(str::to_owned));
         let (chat, users) = match (&spec.chat, &spec.users) {
             (Some(chat), Some(users)) => (chat, users),
+            (None, None) if spec.demo => {
+                return Err(invalid("spec.chat and spec.users are missing: a demonstration is one of programs"));
+            }
             // Somebody else runs the programs.
             (None, None) => return Ok(Deployed::default()),
             (None, Some(_)) => return Err(invalid("spec.chat is missing: a platform runs both services, or none")),
             (Some(_), None) => return Err(invalid("spec.users is missing: a platform runs both services, or none")),
         };
+        if spec.demo {
+            credentials::keep_demo(&self.client, &self.name).await.map_err(|error| uncertain(&error))?;
+        }
         let given = self.given(&spec).await?;
         let mut platform = Platform {
             name: &self.name,
@@ -127,10 +147,11 @@ impl Deploy {
             chat,
             users,
             given: &given,
+            images: &self.images,
             credentials: &build::Credentials::default(),
         };
         let credentials = credentials::keep(&self.client, &self.name, &platform.issuer()).await;
-        let credentials = credentials.map_err(|error| Closed::new(Reason::ConnectionsMissing, format!("{error:#}")))?;
+        let credentials = credentials.map_err(|error| uncertain(&error))?;
         platform.credentials = &credentials;
         let objects = build::objects(&platform);
         let (found, mut faults) = self.applier.round(&objects).await.map_err(|error| unknown(&error))?;
@@ -166,6 +187,10 @@ impl Deploy {
             },
         }
     }
+}
+
+fn uncertain(error: &anyhow::Error) -> Closed {
+    Closed::new(Reason::ConnectionsMissing, format!("{error:#}"))
 }
 
 fn unknown(error: &kube::Error) -> Closed {

@@ -91,7 +91,7 @@ impl Member {
     }
 
     async fn read(&self, scan: &Scan) -> Result<Addresses, Closed> {
-        connections::read(&self.client, &self.name, &spec(scan)?, &self.chat_grpc).await
+        connections::read(&self.client, &self.name, &spec(&self.name, scan)?, &self.chat_grpc).await
     }
 
     /// Rooms that no worker speaks of.
@@ -109,7 +109,7 @@ impl Member {
     /// Returns once the servers are to be reached in another way. A Secret that is gone, or cannot be read, ends nothing that works.
     async fn moved(&self, mut scans: tokio::sync::watch::Receiver<Arc<Scan>>, now: &Addresses) {
         let mut changes = self.board.changes();
-        let mut rabbitmq = spec(&scans.borrow()).ok().and_then(|spec| spec.rabbitmq);
+        let mut rabbitmq = spec(&self.name, &scans.borrow()).ok().and_then(|spec| spec.rabbitmq);
         let mut read_at = Instant::now();
         let mut said = None;
         loop {
@@ -119,7 +119,7 @@ impl Member {
                 () = sleep_until(due) => {}
                 Ok(()) = changes.changed() => continue,
                 Ok(()) = scans.changed() => {
-                    let new = spec(&scans.borrow_and_update()).ok().and_then(|spec| spec.rabbitmq);
+                    let new = spec(&self.name, &scans.borrow_and_update()).ok().and_then(|spec| spec.rabbitmq);
                     if new == rabbitmq {
                         continue;
                     }
@@ -151,9 +151,11 @@ pub(super) fn manifest(scan: &Scan) -> Option<&Arc<Manifest>> {
     scan.files.values().find_map(|file| file.platforms.first())
 }
 
-/// The spec of the platform of this share.
-pub(super) fn spec(scan: &Scan) -> Result<ChatPlatformSpec, Closed> {
+/// The spec of the platform of this share, with the servers that a demonstration has of its own.
+pub(super) fn spec(platform: &RoomName, scan: &Scan) -> Result<ChatPlatformSpec, Closed> {
     let spec = manifest(scan).map(|manifest| manifest.object["spec"].clone()).filter(|spec| !spec.is_null());
     let Some(spec) = spec else { return Ok(ChatPlatformSpec::default()) };
-    serde_json::from_value(spec).map_err(|error| Closed::new(Reason::InvalidManifest, format!("spec: {error}")))
+    let spec = serde_json::from_value(spec);
+    let spec = spec.map_err(|error| Closed::new(Reason::InvalidManifest, format!("spec: {error}")))?;
+    Ok(deploy::complete(platform, spec))
 }

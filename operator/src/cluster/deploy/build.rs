@@ -1,5 +1,6 @@
 //! Everything that a platform has in the cluster, pure: one function for each kind of thing, and what all of them share.
 
+mod demo;
 mod edge;
 mod migration;
 mod program;
@@ -12,6 +13,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::crd::chat_platform::{Chat, ChatPlatformSpec, Users};
+pub(super) use demo::{DEMO, credentials as demo_credentials, secret as demo_secret};
+pub(crate) use demo::{DemoImages, complete};
 pub(super) use programs::{CHAT_HEALTH, GATEWAY, HISTORIAN, USER_SERVICE, USERS_HEALTH};
 pub(super) use secrets::{CHAT_TOKEN, Credentials, KEYS};
 pub(crate) use secrets::{Given, OPERATOR_TOKEN, TOKENS};
@@ -41,6 +44,8 @@ pub(super) enum Kind {
     Job,
     /// A program.
     Deployment,
+    /// A server of a demonstration.
+    StatefulSet,
     /// Where a program is reached.
     Service,
     /// How many pods may go at once.
@@ -51,11 +56,12 @@ pub(super) enum Kind {
 
 impl Kind {
     /// In the order in which they are made.
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::ServiceAccount,
         Self::Secret,
         Self::Job,
         Self::Deployment,
+        Self::StatefulSet,
         Self::Service,
         Self::PodDisruptionBudget,
         Self::Ingress,
@@ -68,6 +74,7 @@ impl Kind {
             Self::Secret => ("", "v1", "Secret", "secrets"),
             Self::Job => ("batch", "v1", "Job", "jobs"),
             Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
+            Self::StatefulSet => ("apps", "v1", "StatefulSet", "statefulsets"),
             Self::Service => ("", "v1", "Service", "services"),
             Self::PodDisruptionBudget => ("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),
             Self::Ingress => ("networking.k8s.io", "v1", "Ingress", "ingresses"),
@@ -97,6 +104,8 @@ pub(super) struct Platform<'a> {
     pub(super) users: &'a Users,
     /// From the Secrets that the spec names.
     pub(super) given: &'a Given,
+    /// Of a demonstration's servers.
+    pub(super) images: &'a DemoImages,
     /// What the operator makes itself.
     pub(super) credentials: &'a Credentials,
 }
@@ -107,6 +116,7 @@ pub(super) fn objects(platform: &Platform<'_>) -> Vec<Object> {
     objects.extend(migration::objects(platform));
     objects.extend(programs::objects(platform));
     objects.extend(edge::ingress(platform));
+    objects.extend(demo::objects(platform));
     objects.sort_by_key(|object| object.kind);
     objects
 }

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use tokens::Verifier;
 use tokens::keys::{self, Keys};
 
-use super::build::{CHAT_TOKEN, Credentials, KEYS, MANAGER, OPERATOR_TOKEN, TOKENS};
+use super::build::{self, CHAT_TOKEN, Credentials, DEMO, KEYS, MANAGER, OPERATOR_TOKEN, TOKENS};
 
 /// Label of what we made.
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
@@ -44,35 +44,54 @@ pub(super) async fn keep(client: &Client, platform: &RoomName, issuer: &str) -> 
     Ok(Credentials { tokens })
 }
 
+/// Makes the password of the demonstration's servers where there is none.
+pub(super) async fn keep_demo(client: &Client, platform: &RoomName) -> Result<()> {
+    let api: Api<Secret> = Api::namespaced(client.clone(), platform.namespace());
+    let name = build::demo_secret(platform);
+    made_once(&api, &name, || {
+        let password = format!("{:032x}", rand::random::<u128>());
+        Ok(lasting(&name, DEMO, platform, build::demo_credentials(platform, &password)))
+    })
+    .await?;
+    Ok(())
+}
+
 /// One key is made where there is none. More are added by people, under a name that comes later; the last one signs.
 async fn signing_keys(api: &Api<Secret>, platform: &RoomName) -> Result<Keys> {
     let name = format!("{}-{KEYS}", platform.name());
-    let failed = || format!("failed to read Secret {name}");
-    let secret = if let Some(secret) = api.get_opt(&name).await.with_context(failed)? {
-        secret
-    } else {
-        match api.create(&PostParams::default(), &new_keys(&name, platform)?).await {
-            Err(kube::Error::Api(error)) if error.code == 409 => api.get(&name).await.with_context(failed)?,
-            created => created.with_context(|| format!("failed to make Secret {name}"))?,
-        }
-    };
+    let secret = made_once(api, &name, || new_keys(&name, platform)).await?;
     let pems = texts(secret).into_iter().filter_map(|(file, text)| Some((file.strip_suffix(".pem")?.to_owned(), text)));
     Keys::of(pems).with_context(|| format!("Secret {name}"))
 }
 
-/// Without an owner: it stays when the platform goes, as accounts do.
+/// The Secret as it is, or as `new` makes it where there is none.
+async fn made_once(api: &Api<Secret>, name: &str, new: impl FnOnce() -> Result<Secret>) -> Result<Secret> {
+    let failed = || format!("failed to read Secret {name}");
+    if let Some(secret) = api.get_opt(name).await.with_context(failed)? {
+        return Ok(secret);
+    }
+    match api.create(&PostParams::default(), &new()?).await {
+        Err(kube::Error::Api(error)) if error.code == 409 => api.get(name).await.with_context(failed),
+        created => created.with_context(|| format!("failed to make Secret {name}")),
+    }
+}
+
 fn new_keys(name: &str, platform: &RoomName) -> Result<Secret> {
     let kid = format!("{:010}", OffsetDateTime::now_utc().unix_timestamp());
+    Ok(lasting(name, KEYS, platform, [(format!("{kid}.pem"), keys::generate()?)]))
+}
+
+/// Without an owner: it stays when the platform goes, as accounts and data do.
+fn lasting<const N: usize>(name: &str, part: &str, platform: &RoomName, data: [(String, String); N]) -> Secret {
     let labels = [
         (MANAGED_BY, MANAGER),
         ("app.kubernetes.io/part-of", "parlor"),
-        ("app.kubernetes.io/name", KEYS),
+        ("app.kubernetes.io/name", part),
         ("app.kubernetes.io/instance", platform.name()),
     ];
     let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let metadata = ObjectMeta { name: Some(name.to_owned()), labels: Some(labels.into()), ..ObjectMeta::default() };
-    let data = [(format!("{kid}.pem"), keys::generate()?)];
-    Ok(Secret { metadata, string_data: Some(data.into()), ..Secret::default() })
+    Secret { metadata, string_data: Some(data.into()), ..Secret::default() }
 }
 
 fn is_ours(secret: &Secret) -> bool {

@@ -15,7 +15,7 @@ impl Case {
         change(&mut spec);
         Self {
             name: "chat/main".parse().unwrap(),
-            spec: serde_json::from_value(spec).unwrap(),
+            spec: complete(&"chat/main".parse().unwrap(), serde_json::from_value(spec).unwrap()),
             given: Given {
                 amqp_urls: vec!["amqp://u:p@mq-0/parlor".into(), "amqp://u:p@mq-1/parlor".into()],
                 management_url: "http://u:p@mq:15672/".into(),
@@ -30,7 +30,8 @@ impl Case {
     fn objects(&self) -> Vec<Object> {
         let (chat, users) = (self.spec.chat.as_ref().unwrap(), self.spec.users.as_ref().unwrap());
         let (name, spec, given, credentials) = (&self.name, &self.spec, &self.given, &self.credentials);
-        objects(&Platform { name, uid: "u1", spec, chat, users, given, credentials })
+        let images = DemoImages { rabbitmq: "mq:1".into(), postgres: "pg:1".into(), redis: "redis:1".into() };
+        objects(&Platform { name, uid: "u1", spec, chat, users, given, images: &images, credentials })
     }
 
     fn object(&self, kind: Kind, name: &str) -> Value {
@@ -179,4 +180,26 @@ fn certificate_authorities_are_files_that_every_program_trusts() {
         let mounts = container["volumeMounts"].as_array().unwrap().clone();
         assert!(mounts.iter().any(|mount| mount["mountPath"] == "/run/parlor/authorities"));
     }
+}
+
+#[test]
+fn a_demonstration_has_the_servers_that_the_spec_does_not_name() {
+    let case = Case::new(|spec| {
+        spec["demo"] = json!(true);
+        spec["redis"] = json!({"secretRef": {"name": "mine", "key": "uri"}});
+    });
+    let servers: Vec<String> = case
+        .objects()
+        .iter()
+        .filter(|object| object.kind == Kind::StatefulSet)
+        .map(|object| object.value["metadata"]["name"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(servers, ["main-rabbitmq", "main-postgres"]);
+    assert_eq!(case.spec.rabbitmq.as_ref().unwrap().amqp_uris, ["amqp://main-rabbitmq.chat.svc:5672"]);
+    assert_eq!(case.spec.redis.as_ref().unwrap().secret_ref.name, "mine");
+    let all = demo_credentials(&case.name, "pw").map(|(_, value)| value);
+    assert_eq!(all[2], "postgres://parlor:pw@main-postgres.chat.svc:5432/parlor");
+    let set = case.object(Kind::StatefulSet, "main-postgres");
+    assert_eq!(set["spec"]["template"]["spec"]["securityContext"]["runAsNonRoot"], true);
+    assert!(set["spec"]["volumeClaimTemplates"][0]["metadata"]["ownerReferences"].is_null(), "the data stay");
 }
