@@ -53,7 +53,7 @@ impl ControlPlane {
         let [etcd_port, peer_port, api_port, manager_port, scheduler_port]: [u16; 5] = ports::free()?;
         let url = format!("https://127.0.0.1:{api_port}");
         for (name, token) in [("admin", ADMIN), (CONTROLLER_MANAGER, MANAGER), (KUBE_SCHEDULER, SCHEDULER)] {
-            write_kubeconfig(place, name, &url, token)?;
+            write_kubeconfig(place, name, &url, token, "default")?;
         }
         let mut etcd = start_etcd(place, etcd_port, peer_port)?;
         etcd.wait_ready(&format!("http://127.0.0.1:{etcd_port}/health")).await?;
@@ -74,6 +74,14 @@ impl ControlPlane {
     /// The administrator's kubeconfig.
     pub fn kubeconfig(&self) -> PathBuf {
         kubeconfig(self.folder.path(), "admin")
+    }
+
+    /// The kubeconfig of a ServiceAccount, as its pod would have it.
+    pub async fn kubeconfig_of(&self, namespace: &str, account: &str) -> Result<PathBuf> {
+        let token = self.kubectl(&["create", "token", account, "--namespace", namespace]).await?;
+        let name = format!("{namespace}-{account}");
+        write_kubeconfig(self.folder.path(), &name, &self.url, token.trim(), namespace)?;
+        Ok(kubeconfig(self.folder.path(), &name))
     }
 
     /// Pids of its programs.
@@ -209,14 +217,14 @@ fn kubeconfig(folder: &Path, name: &str) -> PathBuf {
 }
 
 /// JSON is YAML.
-fn write_kubeconfig(folder: &Path, name: &str, url: &str, token: &str) -> Result<()> {
+fn write_kubeconfig(folder: &Path, name: &str, url: &str, token: &str, namespace: &str) -> Result<()> {
     let authority = folder.join(certificates::AUTHORITY);
     let config = json!({
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "test", "cluster": {"server": url, "certificate-authority": authority}}],
         "users": [{"name": name, "user": {"token": token}}],
-        "contexts": [{"name": "test", "context": {"cluster": "test", "user": name}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": name, "namespace": namespace}}],
         "current-context": "test",
     });
     std::fs::write(kubeconfig(folder, name), config.to_string()).context("failed to write a kubeconfig")

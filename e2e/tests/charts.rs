@@ -1,4 +1,4 @@
-//! The chart of the definitions, with the real helm: installed, upgraded, and kept when it goes.
+//! The charts with the real helm: installed, upgraded, rolled back, and what is kept when they go.
 
 use std::path::{Path, PathBuf};
 
@@ -58,4 +58,59 @@ async fn helm_installs_upgrades_and_keeps_the_definitions_and_every_room() {
     plane.helm(&["install", "parlor-crds", chart()]).await.unwrap();
     let kept = plane.kubectl(&["get", "room", "general", "--output=jsonpath={.metadata.uid}"]).await.unwrap();
     assert_eq!(kept, uid);
+}
+
+/// The chart of the operator.
+const OPERATOR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/parlor");
+const RELEASE: [&str; 2] = ["--namespace", "chat"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn helm_installs_upgrades_rolls_back_and_uninstalls_the_operator_and_rooms_stay() {
+    let plane = ControlPlane::start(Extent::Api).await.unwrap();
+    let helm = async |args: &[&str]| plane.helm(&[args, &RELEASE].concat()).await;
+    let replicas = async || {
+        let deployment = "/apis/apps/v1/namespaces/chat/deployments/parlor-operator";
+        plane.get(deployment).await.map(|deployment| deployment["spec"]["replicas"].clone())
+    };
+    let demo = "/apis/parlor.dev/v1alpha1/namespaces/chat/chatplatforms/parlor";
+
+    let install = ["install", "parlor", OPERATOR, "--create-namespace", "--set", "demo=true"];
+    let error = helm(&install).await.unwrap_err().to_string();
+    assert!(error.contains("helm install parlor-crds charts/parlor-crds"), "it says what to do first: {error}");
+    plane.helm(&["install", "parlor-crds", chart()]).await.unwrap();
+    plane.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]).await.unwrap();
+    let said = helm(&install).await.unwrap();
+    assert!(said.contains("kubectl wait chatplatform/parlor --namespace chat"), "the next command: {said}");
+    assert_eq!(plane.get(demo).await.unwrap()["spec"]["demo"], true);
+    assert_eq!(replicas().await.unwrap(), 2);
+    plane.kubectl_reading(&["create", "--filename", "-"], ROOM).await.unwrap();
+
+    helm(&["upgrade", "parlor", OPERATOR, "--reuse-values", "--set", "operator.replicas=3"]).await.unwrap();
+    assert_eq!(replicas().await.unwrap(), 3);
+    assert_eq!(plane.get(demo).await.unwrap()["spec"]["demo"], true);
+    helm(&["rollback", "parlor", "1"]).await.unwrap();
+    assert_eq!(replicas().await.unwrap(), 2);
+    helm(&["uninstall", "parlor"]).await.unwrap();
+    replicas().await.unwrap_err();
+    plane.get(demo).await.unwrap_err();
+    plane.kubectl(&["get", "room", "general"]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_value_is_refused_with_its_name() {
+    let plane = ControlPlane::start(Extent::Api).await.unwrap();
+    for (value, part) in [
+        ("operator.replicas=0", "operator/replicas"),
+        ("operator.image.digest=sha256:1", "operator/image/digest"),
+        ("operator.image.pullPolicy=Sometimes", "operator/image/pullPolicy"),
+        ("operator.scaleDownSeconds=1", "operator/scaleDownSeconds"),
+        ("replicas=2", "replicas"),
+        ("demo=maybe", "demo"),
+        ("demoImages.redis=", "demoImages/redis"),
+        ("imagePullSecrets[0]=registry", "imagePullSecrets/0"),
+        ("serviceAccount.create=false", "serviceAccount.name is missing"),
+    ] {
+        let error = plane.helm(&["template", "parlor", OPERATOR, "--set", value]).await.unwrap_err().to_string();
+        assert!(error.contains(part), "{value}: {error}");
+    }
 }

@@ -1,5 +1,6 @@
 //! `gen`: writes what is made from the sources and checked in. With `--check` it writes elsewhere and compares.
 
+mod chart;
 mod crds;
 mod sqlx;
 
@@ -18,10 +19,12 @@ type Files = BTreeMap<String, String>;
 /// A folder, the extension of its generated files, and what makes them.
 type Kind = (&'static str, &'static str, fn(&Layout) -> Result<Files>);
 /// SQL first: with a new query the programs, which print the rest, can be built only after it.
-const KINDS: [Kind; 4] = [
+const KINDS: [Kind; 6] = [
     (".sqlx", "json", sqlx::generate),
     ("crds", "yaml", crds::generate),
     ("charts/parlor-crds/templates", "yaml", crds::templates),
+    ("charts/parlor/ci/renders", "yaml", chart::renders),
+    ("docs/chart", "md", chart::values),
     ("docs/scaling", "svg", |_| Ok(scaling_sim::files())),
 ];
 

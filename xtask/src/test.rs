@@ -42,11 +42,11 @@ const STEPS: [(&str, Work); 11] = [
     }),
     ("lints", |run| cargo(run, &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])),
     ("tests compiled", |run| cargo(run, &["test", "--workspace", "--no-run", "--quiet"])),
-    ("generated files", |_| generate::run(true)),
     ("control plane", |run| {
         let folder = tools::control_plane(&run.layout, &mut say)?;
         run.control_plane.set(folder).map_err(|_| anyhow!("the control plane is there already"))
     }),
+    ("generated files", |_| generate::run(true)),
     ("servers", |run| run.servers.set(Servers::start()?).map_err(|_| anyhow!("the servers run already"))),
     ("tests", |run| cargo(run, &["test", "--workspace"])),
     ("browser", |run| browser::run(&run.layout, &run.xtask)),

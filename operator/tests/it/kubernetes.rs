@@ -1,5 +1,6 @@
 //! Rooms of a real API server: ready, changed, deleted, with servers away, and with two operators.
 
+mod chart;
 mod counts;
 mod deletion;
 mod deployment;

@@ -64,12 +64,16 @@ impl Operator {
         Self::spawn(rig, flags.resync_seconds, args, env).await
     }
 
-    /// Over a cluster, in its namespace `default`; another operator takes over after three seconds. `chat`: where the chat-service of
-    /// a platform is.
+    /// Over a cluster as its administrator, in the namespace `default`. `chat`: where the chat-service of a platform is.
     pub(crate) async fn start_in(rig: &Rig, plane: &ControlPlane, chat: &[(&str, String)]) -> Self {
+        Self::start_as(rig, &plane.kubeconfig(), chat).await
+    }
+
+    /// The same as somebody else. Another operator takes over after three seconds.
+    pub(crate) async fn start_as(rig: &Rig, kubeconfig: &Path, chat: &[(&str, String)]) -> Self {
         let mut args = ["--kubernetes", "--lease-seconds=3", "--scale-down-seconds=20"].map(str::to_owned).to_vec();
         args.extend(chat.iter().map(|(platform, url)| format!("--platform-grpc={platform}={url}")));
-        let env = vec![("KUBECONFIG", plane.kubeconfig().display().to_string())];
+        let env = vec![("KUBECONFIG", kubeconfig.display().to_string())];
         Self::spawn(rig, 2, args, env).await
     }
 
