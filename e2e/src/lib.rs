@@ -14,6 +14,7 @@ pub mod program;
 pub mod proxy;
 pub mod rig;
 pub mod schema;
+pub mod scratch;
 pub mod servers;
 pub mod signal;
 pub mod socket;

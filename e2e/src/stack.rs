@@ -1,17 +1,17 @@
 //! A stack for one test, through the xtask that runs the tests: own servers and programs, own ports, killed and started again part
 //! by part. Nothing of it outlives the test, however that ends: the stack goes when its standard input is closed.
 
-use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use reqwest::Client;
 
 use crate::address::Address;
 use crate::http;
 use crate::person::Person;
+use crate::scratch::{Scratch, xtask};
 use crate::servers::Servers;
 use crate::signal::{self, Signal};
 
@@ -37,7 +37,7 @@ pub struct Stack {
     pub offset: u16,
     /// For requests to it.
     pub http: Client,
-    process: Child,
+    process: Scratch,
 }
 
 impl Stack {
@@ -158,13 +158,12 @@ impl Stack {
 
     /// `kill -9` of the xtask that started it.
     pub fn kill_starter(&mut self) -> Result<()> {
-        self.process.kill().context("failed to kill xtask")
+        self.process.kill()
     }
 
     /// Stops and removes it, with the starter's exit code to see.
     pub fn end(&mut self) -> Result<ExitStatus> {
-        drop(self.process.stdin.take());
-        self.process.wait().context("failed to wait for the end of xtask")
+        self.process.end()
     }
 }
 
@@ -184,34 +183,12 @@ impl Drop for Stack {
     }
 }
 
-/// Starts a scratch stack and reads what it says until it says where it is.
+/// Starts it, and reads where it is.
 fn start(args: &[String]) -> Result<Stack> {
-    let mut process = Command::new(xtask()?)
-        .args(["up", "--scratch"])
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("failed to run xtask up")?;
-    let output = BufReader::new(process.stdout.take().context("xtask has no output")?);
-    let mut said = String::new();
-    for line in output.lines() {
-        let line = line.context("failed to read what xtask says")?;
-        if let Some((offset, state)) = line.strip_prefix("scratch ").and_then(|rest| rest.split_once(' ')) {
-            let offset = offset.parse().context("an offset is a number")?;
-            return Ok(Stack { state: PathBuf::from(state), offset, http: http::client()?, process });
-        }
-        said.push_str(&line);
-        said.push('\n');
-    }
-    let status = process.wait()?;
-    bail!("xtask up ended ({status}) after saying:\n{said}")
-}
-
-/// The xtask that runs these tests.
-pub fn xtask() -> Result<PathBuf> {
-    let path = std::env::var_os("PARLOR_XTASK").map(PathBuf::from);
-    path.context("PARLOR_XTASK is not set: run this test by `cargo xtask test`")
+    let (process, place) = Scratch::start("up", args)?;
+    let (offset, state) = place.split_once(' ').context("xtask says an offset and a folder")?;
+    let offset = offset.parse().context("an offset is a number")?;
+    Ok(Stack { state: PathBuf::from(state), offset, http: http::client()?, process })
 }
 
 /// What a command printed, errors last.

@@ -31,32 +31,32 @@ fn later_chart(folder: &Path) -> std::io::Result<PathBuf> {
 #[tokio::test(flavor = "multi_thread")]
 async fn helm_installs_upgrades_and_keeps_the_definitions_and_every_room() {
     let plane = ControlPlane::start(Extent::Api).await.unwrap();
-    plane.helm(&["install", "parlor-crds", chart()]).await.unwrap();
+    plane.cli.helm(&["install", "parlor-crds", chart()]).await.unwrap();
     for name in DEFINITIONS {
         let name = format!("crd/{name}");
-        plane.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", &name]).await.unwrap();
+        plane.cli.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", &name]).await.unwrap();
     }
-    plane.kubectl_reading(&["create", "--filename", "-"], ROOM).await.unwrap();
-    let uid = plane.kubectl(&["get", "room", "general", "--output=jsonpath={.metadata.uid}"]).await.unwrap();
+    plane.cli.kubectl_reading(&["create", "--filename", "-"], ROOM).await.unwrap();
+    let uid = plane.cli.kubectl(&["get", "room", "general", "--output=jsonpath={.metadata.uid}"]).await.unwrap();
 
     let folder = tempfile::tempdir().unwrap();
     let later = later_chart(folder.path()).unwrap().display().to_string();
-    plane.helm(&["upgrade", "parlor-crds", &later]).await.unwrap();
+    plane.cli.helm(&["upgrade", "parlor-crds", &later]).await.unwrap();
     // The API server takes a moment to print the new column.
     e2e::wait::until(std::time::Duration::from_mins(1), "the new column", async || {
-        let table = plane.kubectl(&["get", "rooms"]).await?;
+        let table = plane.cli.kubectl(&["get", "rooms"]).await?;
         Ok((table.contains("UID") && table.contains(&uid)).then_some(()))
     })
     .await
     .unwrap();
 
-    let said = plane.helm(&["uninstall", "parlor-crds"]).await.unwrap();
+    let said = plane.cli.helm(&["uninstall", "parlor-crds"]).await.unwrap();
     assert!(DEFINITIONS.iter().all(|name| said.contains(name)), "it says what it keeps: {said}");
-    let kept = plane.kubectl(&["get", "room", "general", "--output=jsonpath={.metadata.uid}"]).await.unwrap();
+    let kept = plane.cli.kubectl(&["get", "room", "general", "--output=jsonpath={.metadata.uid}"]).await.unwrap();
     assert_eq!(kept, uid);
     // And it can be installed again over what was kept.
-    plane.helm(&["install", "parlor-crds", chart()]).await.unwrap();
-    let kept = plane.kubectl(&["get", "room", "general", "--output=jsonpath={.metadata.uid}"]).await.unwrap();
+    plane.cli.helm(&["install", "parlor-crds", chart()]).await.unwrap();
+    let kept = plane.cli.kubectl(&["get", "room", "general", "--output=jsonpath={.metadata.uid}"]).await.unwrap();
     assert_eq!(kept, uid);
 }
 
@@ -67,7 +67,7 @@ const RELEASE: [&str; 2] = ["--namespace", "chat"];
 #[tokio::test(flavor = "multi_thread")]
 async fn helm_installs_upgrades_rolls_back_and_uninstalls_the_operator_and_rooms_stay() {
     let plane = ControlPlane::start(Extent::Api).await.unwrap();
-    let helm = async |args: &[&str]| plane.helm(&[args, &RELEASE].concat()).await;
+    let helm = async |args: &[&str]| plane.cli.helm(&[args, &RELEASE].concat()).await;
     let replicas = async || {
         let deployment = "/apis/apps/v1/namespaces/chat/deployments/parlor-operator";
         plane.get(deployment).await.map(|deployment| deployment["spec"]["replicas"].clone())
@@ -77,13 +77,13 @@ async fn helm_installs_upgrades_rolls_back_and_uninstalls_the_operator_and_rooms
     let install = ["install", "parlor", OPERATOR, "--create-namespace", "--set", "demo=true"];
     let error = helm(&install).await.unwrap_err().to_string();
     assert!(error.contains("helm install parlor-crds charts/parlor-crds"), "it says what to do first: {error}");
-    plane.helm(&["install", "parlor-crds", chart()]).await.unwrap();
-    plane.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]).await.unwrap();
+    plane.cli.helm(&["install", "parlor-crds", chart()]).await.unwrap();
+    plane.cli.await_kinds().await.unwrap();
     let said = helm(&install).await.unwrap();
     assert!(said.contains("kubectl wait chatplatform/parlor --namespace chat"), "the next command: {said}");
     assert_eq!(plane.get(demo).await.unwrap()["spec"]["demo"], true);
     assert_eq!(replicas().await.unwrap(), 2);
-    plane.kubectl_reading(&["create", "--filename", "-"], ROOM).await.unwrap();
+    plane.cli.kubectl_reading(&["create", "--filename", "-"], ROOM).await.unwrap();
 
     helm(&["upgrade", "parlor", OPERATOR, "--reuse-values", "--set", "operator.replicas=3"]).await.unwrap();
     assert_eq!(replicas().await.unwrap(), 3);
@@ -93,7 +93,7 @@ async fn helm_installs_upgrades_rolls_back_and_uninstalls_the_operator_and_rooms
     helm(&["uninstall", "parlor"]).await.unwrap();
     replicas().await.unwrap_err();
     plane.get(demo).await.unwrap_err();
-    plane.kubectl(&["get", "room", "general"]).await.unwrap();
+    plane.cli.kubectl(&["get", "room", "general"]).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,7 +110,7 @@ async fn a_wrong_value_is_refused_with_its_name() {
         ("imagePullSecrets[0]=registry", "imagePullSecrets/0"),
         ("serviceAccount.create=false", "serviceAccount.name is missing"),
     ] {
-        let error = plane.helm(&["template", "parlor", OPERATOR, "--set", value]).await.unwrap_err().to_string();
+        let error = plane.cli.helm(&["template", "parlor", OPERATOR, "--set", value]).await.unwrap_err().to_string();
         assert!(error.contains(part), "{value}: {error}");
     }
 }

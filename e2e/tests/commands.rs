@@ -5,9 +5,10 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::process::Stdio;
 use std::time::Duration;
 
+use e2e::scratch;
 use e2e::signal;
 use e2e::socket::Socket;
-use e2e::stack::{self, Options, Stack, said};
+use e2e::stack::{Options, Stack, said};
 
 const SHORT: Duration = Duration::from_secs(30);
 /// A gateway may drain before it stops.
@@ -41,7 +42,7 @@ async fn a_second_up_is_refused_with_its_reason(stack: &Stack) {
 
 fn a_taken_port_names_its_holder(stack: &Stack) {
     let other = tempfile::tempdir().unwrap();
-    let output = std::process::Command::new(stack::xtask().unwrap())
+    let output = std::process::Command::new(scratch::xtask().unwrap())
         .args(["up", "--detach", "--no-build", "--port-offset", &stack.offset.to_string(), "--state"])
         .arg(other.path())
         .stdin(Stdio::null())

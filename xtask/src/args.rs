@@ -30,6 +30,10 @@ pub(crate) enum Command {
     Status(StatusOptions),
     /// Write what is generated from the sources and checked in
     Gen(GenOptions),
+    /// Make container images of the programs, as archives that need no registry
+    Images(ImagesOptions),
+    /// Start Kubernetes with one real node here, without Docker and without a registry; needs root
+    Node(NodeOptions),
     /// Plot a day of load and how many gateways it gets
     ScalingSim,
     /// Run every check and test, with the time of each step
@@ -37,6 +41,9 @@ pub(crate) enum Command {
     /// Wait for the end of standard input, then stop a stack; started by the commands above
     #[command(hide = true)]
     Guard(GuardOptions),
+    /// The side of `node` that is in namespaces of its own
+    #[command(hide = true)]
+    NodeInside(NodeInsideOptions),
 }
 
 /// Which stack a command speaks of. The default is the one in `.parlor/` on the ports of the README.
@@ -56,6 +63,39 @@ impl Place {
         let state = self.state.as_deref().map(std::path::absolute).transpose().context("failed to resolve --state")?;
         Layout::new(state, self.port_offset)
     }
+}
+
+/// Flags of `images`.
+#[derive(Args, Clone)]
+pub(crate) struct ImagesOptions {
+    /// Folder of the archives [default: target/images]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// Flags of `node`.
+#[derive(Args, Clone)]
+pub(crate) struct NodeOptions {
+    /// Take the programs as the last build left them; for tests
+    #[arg(long, hide = true)]
+    pub(crate) no_build: bool,
+    /// In a folder of its own, and removed at the end of standard input; for tests
+    #[arg(long, hide = true)]
+    pub(crate) scratch: bool,
+}
+
+/// Flags of `node-inside`.
+#[derive(Args, Clone)]
+pub(crate) struct NodeInsideOptions {
+    /// The node's folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    /// Folder of Kubernetes' programs
+    #[arg(long, value_name = "DIR")]
+    pub(crate) programs: PathBuf,
+    /// Folder of images
+    #[arg(long, value_name = "DIR")]
+    pub(crate) images: PathBuf,
 }
 
 /// Flags of `up`.
@@ -170,6 +210,9 @@ pub(crate) struct GuardOptions {
     /// Also remove data, logs and keys
     #[arg(long)]
     pub(crate) wipe: bool,
+    /// The folder of a node instead of a stack
+    #[arg(long, value_name = "DIR")]
+    pub(crate) node: Option<PathBuf>,
 }
 
 /// Flags of `down`.

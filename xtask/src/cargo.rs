@@ -32,7 +32,7 @@ pub(crate) fn command(layout: &Layout, args: &[&str]) -> Command {
 }
 
 /// The programs of a stack: packages and binaries have one name.
-const PROGRAMS: [&str; 3] = ["user-service", "chat-service", "operator"];
+pub(crate) const PROGRAMS: [&str; 3] = ["user-service", "chat-service", "operator"];
 
 /// Where cargo puts a program.
 pub(crate) fn program(layout: &Layout, name: &str) -> PathBuf {

@@ -3,6 +3,7 @@
 
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::args::GuardOptions;
 use crate::layout::Layout;
-use crate::{down, wait};
+use crate::{down, node, wait};
 
 /// Stopping everything in good order, one group after the other.
 const LIMIT: Duration = Duration::from_mins(5);
@@ -30,12 +31,22 @@ pub(crate) struct Guard(Child);
 impl Guard {
     /// Starts the second process, in a group of its own so that Ctrl-C in a terminal does not reach it.
     pub(crate) fn over(layout: &Layout, end: AtTheEnd) -> Result<Self> {
-        let xtask = std::env::current_exe().context("failed to find xtask's own path")?;
-        let mut command = Command::new(xtask);
-        command.args(["guard", "--port-offset", &layout.offset().to_string(), "--state"]).arg(&layout.state);
+        let mut command = command()?;
+        command.args(["--port-offset", &layout.offset().to_string(), "--state"]).arg(&layout.state);
         if end == AtTheEnd::Remove {
             command.arg("--wipe");
         }
+        Self::start(command, layout)
+    }
+
+    /// The same for a node, which is removed with everything in it.
+    pub(crate) fn over_node(layout: &Layout, folder: &Path) -> Result<Self> {
+        let mut command = command()?;
+        command.arg("--node").arg(folder);
+        Self::start(command, layout)
+    }
+
+    fn start(mut command: Command, layout: &Layout) -> Result<Self> {
         // Its pipe is closed in every other child, as Rust opens it.
         let child = command.current_dir(&layout.root).stdin(Stdio::piped()).process_group(0).spawn();
         Ok(Self(child.context("failed to start the guard of the servers")?))
@@ -63,9 +74,18 @@ impl Drop for Guard {
     }
 }
 
+fn command() -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe().context("failed to find xtask's own path")?);
+    command.arg("guard");
+    Ok(command)
+}
+
 /// The second process: waits for the first one's end, however that comes, then stops and perhaps removes the stack.
 pub(crate) fn run(options: &GuardOptions) -> Result<()> {
     let layout = options.place.layout()?;
     io::copy(&mut io::stdin().lock().by_ref(), &mut io::sink()).context("failed to wait for the end of the starter")?;
+    if let Some(folder) = &options.node {
+        return node::remove(folder);
+    }
     if options.wipe { down::run_quietly(&layout) } else { down::stop_all(&layout, &mut |_| ()) }
 }

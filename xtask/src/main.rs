@@ -9,11 +9,13 @@ mod foreground;
 mod generate;
 mod guard;
 mod http;
+mod images;
 mod interrupt;
 mod keys;
 mod launch;
 mod layout;
 mod logs;
+mod node;
 mod ports;
 mod process;
 mod procfs;
@@ -58,6 +60,9 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Logs(options) => logs::run(&options.place.layout()?, &options.process, options.follow),
         Command::Status(options) => status::run(&options.place.layout()?),
         Command::Gen(options) => generate::run(options.check),
+        Command::Images(options) => images::write(&options),
+        Command::Node(options) => node::run(&options),
+        Command::NodeInside(options) => node::run_inside(&options),
         Command::ScalingSim => scaling_sim::run(),
         Command::Test(options) => test::run(&options),
         Command::Guard(options) => guard::run(&options),

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::args::TestOptions;
 use crate::layout::Layout;
-use crate::{generate, interrupt, tools, web};
+use crate::{generate, interrupt, node, tools, web};
 use servers::Servers;
 
 /// What the steps of one run share.
@@ -57,6 +57,7 @@ pub(crate) fn run(options: &TestOptions) -> Result<()> {
     let xtask = std::env::current_exe().context("failed to find xtask's own path")?;
     let run = Run { layout: Layout::new(None, 0)?, xtask, servers: OnceCell::new(), control_plane: OnceCell::new() };
     // At once, not after minutes of compiling.
+    node::require_root("cargo xtask test")?;
     tools::for_tests(&mut say)?;
     let mut times = Vec::new();
     for (name, work) in STEPS {

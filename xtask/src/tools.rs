@@ -49,6 +49,11 @@ pub(crate) enum Need {
     Node,
     Chromium,
     Go,
+    Containerd,
+    Runc,
+    Network,
+    Iptables,
+    Addresses,
 }
 
 /// Everything that a stack needs at run time.
@@ -64,6 +69,11 @@ impl Need {
             Self::Node => &["nodejs", "npm"],
             Self::Chromium => &["chromium"],
             Self::Go => &["golang-go"],
+            Self::Containerd => &["containerd"],
+            Self::Runc => &["runc"],
+            Self::Network => &["containernetworking-plugins"],
+            Self::Iptables => &["iptables"],
+            Self::Addresses => &["iproute2"],
         }
     }
 
@@ -78,6 +88,11 @@ impl Need {
             Self::Node => "Node 20.19 or newer with npm: https://nodejs.org/en/download",
             Self::Chromium => "Chromium in PATH, or another browser of its kind by PARLOR_CHROMIUM=<path>",
             Self::Go => "Go 1.26 or newer: https://go.dev/doc/install",
+            Self::Containerd => "containerd with ctr: https://containerd.io/downloads/",
+            Self::Runc => "runc: https://github.com/opencontainers/runc/releases",
+            Self::Network => "the CNI plugins in /usr/lib/cni: https://github.com/containernetworking/plugins/releases",
+            Self::Iptables => "iptables in PATH",
+            Self::Addresses => "ip in PATH, of the package iproute2",
         }
     }
 
@@ -87,6 +102,11 @@ impl Need {
             Self::Redis => find("redis-server").is_some(),
             Self::RabbitMq => find_rabbitmq().is_some() && find_epmd().is_some(),
             Self::Node => node_is_new_enough(),
+            Self::Containerd => find("containerd").is_some() && find("ctr").is_some(),
+            Self::Runc => find("runc").is_some(),
+            Self::Network => Path::new("/usr/lib/cni/bridge").is_file(),
+            Self::Iptables => find("iptables").is_some(),
+            Self::Addresses => find("ip").is_some(),
             Self::Go => version("go", "version").is_some_and(|found| found >= OLDEST_GO),
             Self::Chromium => {
                 std::env::var_os("PARLOR_CHROMIUM").is_some() || CHROMIUM.iter().any(|name| find(name).is_some())
@@ -117,9 +137,17 @@ pub(crate) fn node(say: &mut dyn FnMut(&str)) -> Result<()> {
     require(&[Need::Node], say)
 }
 
+/// Everything that a node needs besides what Kubernetes' own modules give.
+const NODE: [Need; 5] = [Need::Containerd, Need::Runc, Need::Network, Need::Iptables, Need::Addresses];
+
+/// Everything that a node needs.
+pub(crate) fn for_node(say: &mut dyn FnMut(&str)) -> Result<()> {
+    require(&[&SERVERS[..], &[Need::Node, Need::Go], &NODE].concat(), say)
+}
+
 /// Everything that the tests need, asked for together and at once, not after minutes of compiling.
 pub(crate) fn for_tests(say: &mut dyn FnMut(&str)) -> Result<()> {
-    require(&[&SERVERS[..], &[Need::Node, Need::Chromium, Need::Go]].concat(), say)
+    require(&[&SERVERS[..], &[Need::Node, Need::Chromium, Need::Go], &NODE].concat(), say)
 }
 
 fn require(needs: &[Need], say: &mut dyn FnMut(&str)) -> Result<()> {

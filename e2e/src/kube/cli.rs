@@ -1,6 +1,7 @@
 //! kubectl and helm, as a person uses them.
 
 use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
@@ -9,12 +10,21 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::{ControlPlane, program};
+use super::program;
+use crate::wait;
 
 /// The longest that one command may take.
 const LIMIT: Duration = Duration::from_mins(2);
 
-impl ControlPlane {
+/// The two programs, told which cluster and with caches of its own.
+pub struct Cli {
+    /// The administrator's.
+    pub kubeconfig: PathBuf,
+    /// Stands for the home folder.
+    pub home: PathBuf,
+}
+
+impl Cli {
     /// Runs kubectl as the administrator and gives what it prints; a failure is an error with its words.
     pub async fn kubectl(&self, args: &[&str]) -> Result<String> {
         self.run("kubectl", args, "").await
@@ -30,12 +40,20 @@ impl ControlPlane {
         self.run("helm", args, "").await
     }
 
+    /// Waits until the kinds of Parlor are offered, which takes the API server a moment after it has taken their definitions.
+    pub async fn await_kinds(&self) -> Result<()> {
+        wait::until(LIMIT, "the kinds of parlor.dev", async || {
+            let kinds = self.kubectl(&["api-resources", "--api-group=parlor.dev", "--output=name"]).await?;
+            Ok((kinds.lines().count() == 2).then_some(()))
+        })
+        .await
+    }
+
     async fn run(&self, name: &str, args: &[&str], input: &str) -> Result<String> {
         let child = Command::new(program(name)?)
             .args(args)
-            .env("KUBECONFIG", self.kubeconfig())
-            // Their caches and settings are the test's own.
-            .env("HOME", self.folder.path())
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("HOME", &self.home)
             .env_remove("XDG_CACHE_HOME")
             .env_remove("XDG_CONFIG_HOME")
             .env_remove("XDG_DATA_HOME")

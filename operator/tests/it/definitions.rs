@@ -85,7 +85,7 @@ async fn a_room_needs_only_a_name_and_what_is_immutable_stays() {
     let room = |spec: &str| {
         format!("apiVersion: parlor.dev/v1alpha1\nkind: ChatRoom\nmetadata: {{name: general}}\nspec: {spec}\n")
     };
-    let apply = async |spec: &str| plane.kubectl_reading(&["apply", "--filename", "-"], &room(spec)).await;
+    let apply = async |spec: &str| plane.cli.kubectl_reading(&["apply", "--filename", "-"], &room(spec)).await;
     apply("{subscriptions: [{name: audit, events: [message]}]}").await.unwrap();
     let stored = plane.get(&format!("{OBJECTS}/chatrooms/general")).await.unwrap();
     let spec = &stored["spec"];
@@ -114,23 +114,25 @@ async fn a_room_needs_only_a_name_and_what_is_immutable_stays() {
 async fn get_fits_80_columns_and_explain_is_the_manual() {
     let plane = defined().await;
     let room = "apiVersion: parlor.dev/v1alpha1\nkind: ChatRoom\nmetadata: {name: architecture-review-board}\n";
-    plane.kubectl_reading(&["apply", "--filename", "-"], room).await.unwrap();
+    plane.cli.kubectl_reading(&["apply", "--filename", "-"], room).await.unwrap();
     let condition = serde_json::json!({"type": "Ready", "status": "Unknown", "reason": "RoomsServiceUnreachable",
         "message": "chat-service does not answer", "lastTransitionTime": "2026-01-01T00:00:00Z"});
     let patch = serde_json::json!({"status": {"conditions": [condition]}}).to_string();
     let args =
         ["patch", "room", "architecture-review-board", "--subresource=status", "--type=merge", "--patch", &patch];
-    plane.kubectl(&args).await.unwrap();
-    let table = plane.kubectl(&["get", "rooms"]).await.unwrap();
+    plane.cli.kubectl(&args).await.unwrap();
+    let table = plane.cli.kubectl(&["get", "rooms"]).await.unwrap();
     assert!(table.contains("architecture-review-board") && table.contains("RoomsServiceUnreachable"), "{table}");
     let widest = table.lines().map(|line| line.trim_end().len()).max().unwrap();
     assert!(widest <= 80, "{widest} columns:\n{table}");
     // The longest reasons and names are for `--output=wide` alone to cut.
-    assert!(plane.kubectl(&["get", "rooms", "--output=wide"]).await.unwrap().contains("chat-service does not answer"));
+    assert!(
+        plane.cli.kubectl(&["get", "rooms", "--output=wide"]).await.unwrap().contains("chat-service does not answer")
+    );
     for (kind, field) in [("chatroom", "<string> -required-"), ("chatplatform", "replicas")] {
-        let manual = plane.kubectl(&["explain", kind, "--recursive"]).await.unwrap();
+        let manual = plane.cli.kubectl(&["explain", kind, "--recursive"]).await.unwrap();
         assert!(manual.contains(field), "{manual}");
     }
-    let manual = plane.kubectl(&["explain", "room.spec.retention.messages"]).await.unwrap();
+    let manual = plane.cli.kubectl(&["explain", "room.spec.retention.messages"]).await.unwrap();
     assert!(manual.contains("A number of hours (h), days (d) or weeks (w), as `52w`"), "{manual}");
 }

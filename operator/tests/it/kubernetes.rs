@@ -74,7 +74,7 @@ impl Cluster {
     }
 
     async fn apply_object(&self, object: &Value) {
-        self.plane.kubectl_reading(&["apply", "--filename", "-"], &object.to_string()).await.unwrap();
+        self.plane.cli.kubectl_reading(&["apply", "--filename", "-"], &object.to_string()).await.unwrap();
     }
 
     /// The platform of `default`, once this condition of it is so.
@@ -130,7 +130,7 @@ impl Cluster {
     }
 
     async fn delete(&self, name: &str) {
-        self.plane.kubectl(&["delete", "room", name, "--timeout=90s"]).await.unwrap();
+        self.plane.cli.kubectl(&["delete", "room", name, "--timeout=90s"]).await.unwrap();
     }
 
     /// Whether the room is open, as the database has it; `None` without a row.

@@ -66,7 +66,7 @@ impl Operator {
 
     /// Over a cluster as its administrator, in the namespace `default`. `chat`: where the chat-service of a platform is.
     pub(crate) async fn start_in(rig: &Rig, plane: &ControlPlane, chat: &[(&str, String)]) -> Self {
-        Self::start_as(rig, &plane.kubeconfig(), chat).await
+        Self::start_as(rig, &plane.cli.kubeconfig, chat).await
     }
 
     /// The same as somebody else. Another operator takes over after three seconds.

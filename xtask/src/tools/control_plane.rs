@@ -1,4 +1,4 @@
-//! Kubernetes' control plane for the tests, kubectl and helm: built from their Go modules (`e2e/kube/go.mod`), once for this machine.
+//! Kubernetes' control plane and a node's programs, kubectl and helm: built from their Go modules (`e2e/kube/go.mod`), once for this machine.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -14,11 +14,14 @@ use crate::layout::Layout;
 use crate::wait;
 
 /// Programs by their names and import paths.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 9] = [
     ("etcd", "go.etcd.io/etcd/server/v3"),
     ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
     ("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
     ("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"),
+    ("kubelet", "k8s.io/kubernetes/cmd/kubelet"),
+    ("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy"),
+    ("coredns", "./coredns"),
     ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
     ("helm", "helm.sh/helm/v4/cmd/helm"),
 ];
@@ -75,7 +78,7 @@ fn cache() -> Result<PathBuf> {
 /// Another version of anything is another folder.
 fn fingerprint(module: &Path) -> Result<String> {
     let mut bytes = Vec::new();
-    for name in ["go.mod", "go.sum"] {
+    for name in ["go.mod", "go.sum", "coredns/main.go"] {
         bytes.extend(fs::read(module.join(name)).with_context(|| format!("failed to read e2e/kube/{name}"))?);
     }
     let mut name = String::new();

@@ -14,7 +14,7 @@ impl Cluster {
     /// The chart, and an operator as the account of its pods. These stay planned: there is no node.
     async fn installed(&self, more: &[&str]) -> Operator {
         let all = ["install", "parlor", CHART, "--namespace", NAMESPACE, "--create-namespace"];
-        self.plane.helm(&[&all, more].concat()).await.unwrap();
+        self.plane.cli.helm(&[&all, more].concat()).await.unwrap();
         let kubeconfig = self.plane.kubeconfig_of(NAMESPACE, "parlor-operator").await.unwrap();
         Operator::start_as(&self.rig, &kubeconfig, &[("default/parlor", self.rig.gateway(0).grpc.clone())]).await
     }
@@ -56,7 +56,7 @@ async fn the_roles_of_the_chart_are_enough_for_platforms_and_rooms_and_open_noth
 
     let may = async |question: &[&str]| {
         let account = format!("--as=system:serviceaccount:{NAMESPACE}:parlor-operator");
-        let answer = cluster.plane.kubectl(&[&["auth", "can-i", &account], question].concat()).await;
+        let answer = cluster.plane.cli.kubectl(&[&["auth", "can-i", &account], question].concat()).await;
         answer.is_ok_and(|answer| answer.trim() == "yes")
     };
     assert!(may(&["get", "secrets", "--namespace=default"]).await);
@@ -84,9 +84,9 @@ async fn the_roles_of_the_chart_are_enough_for_platforms_and_rooms_and_open_noth
 async fn a_demonstration_brings_its_own_servers_and_their_data_outlive_the_release() {
     let cluster = Cluster::new(Extent::Controllers).await;
     let demo = ["--set", "demo=true"];
-    cluster.plane.kubectl(&["create", "namespace", NAMESPACE]).await.unwrap();
+    cluster.plane.cli.kubectl(&["create", "namespace", NAMESPACE]).await.unwrap();
     let restricted = "pod-security.kubernetes.io/enforce=restricted";
-    cluster.plane.kubectl(&["label", "namespace", NAMESPACE, restricted]).await.unwrap();
+    cluster.plane.cli.kubectl(&["label", "namespace", NAMESPACE, restricted]).await.unwrap();
     let servers = async || {
         let pods = cluster.list("/api/v1/namespaces/parlor-system/pods").await;
         let names = pods.iter().map(|pod| pod["metadata"]["labels"]["app.kubernetes.io/name"].as_str().unwrap());
@@ -109,7 +109,7 @@ async fn a_demonstration_brings_its_own_servers_and_their_data_outlive_the_relea
     assert_eq!(before.len(), 5);
 
     drop(operator);
-    cluster.plane.helm(&["uninstall", "parlor", "--namespace", NAMESPACE]).await.unwrap();
+    cluster.plane.cli.helm(&["uninstall", "parlor", "--namespace", NAMESPACE]).await.unwrap();
     until("nothing that runs", LIMIT, async || {
         let pods = cluster.list("/api/v1/namespaces/parlor-system/pods").await;
         pods.is_empty() && cluster.list("/apis/apps/v1/namespaces/parlor-system/statefulsets").await.is_empty()

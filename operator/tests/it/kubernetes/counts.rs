@@ -44,8 +44,8 @@ async fn two_hundred_rooms_cost_two_requests_and_two_writes_each_and_a_restart_n
         json!({"apiVersion": "parlor.dev/v1alpha1", "kind": "ChatRoom", "metadata": metadata})
     };
     let all = json!({"apiVersion": "v1", "kind": "List", "items": (0..ROOMS).map(room).collect::<Vec<_>>()});
-    cluster.plane.kubectl_reading(&["create", "--filename", "-"], &all.to_string()).await.unwrap();
-    cluster.plane.kubectl(&["wait", "rooms", "--all", "--for=condition=Ready", "--timeout=300s"]).await.unwrap();
+    cluster.plane.cli.kubectl_reading(&["create", "--filename", "-"], &all.to_string()).await.unwrap();
+    cluster.plane.cli.kubectl(&["wait", "rooms", "--all", "--for=condition=Ready", "--timeout=300s"]).await.unwrap();
     // 200 of them are `create`'s own.
     let (changes, written) = (proxy.requests(is_change).len(), writes(&cluster).await);
     assert!(changes <= 2 * ROOMS + 20, "{changes} requests at the broker");

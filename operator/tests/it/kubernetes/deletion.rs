@@ -47,7 +47,7 @@ async fn delete_deletes_room_and_queues_and_only_where_somebody_said_so() {
     cluster.await_ready("kept", "True", "Ready").await;
     drop(operator);
     let patch = r#"{"metadata":{"finalizers":null}}"#;
-    cluster.plane.kubectl(&["patch", "room", "kept", "--type=merge", "--patch", patch]).await.unwrap();
+    cluster.plane.cli.kubectl(&["patch", "room", "kept", "--type=merge", "--patch", patch]).await.unwrap();
     cluster.delete("kept").await;
     let _operator = cluster.operator().await;
     until("the room is closed", LIMIT, async || cluster.is_open("kept").await == Some(false)).await;

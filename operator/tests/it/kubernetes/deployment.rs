@@ -12,7 +12,7 @@ use crate::util::until;
 async fn a_platform_gets_its_programs_and_is_ready_when_they_are() {
     let cluster = Cluster::new(Extent::Controllers).await;
     let restricted = "pod-security.kubernetes.io/enforce=restricted";
-    cluster.plane.kubectl(&["label", "namespace", "default", restricted]).await.unwrap();
+    cluster.plane.cli.kubectl(&["label", "namespace", "default", restricted]).await.unwrap();
     let operator = cluster.bare_operator().await;
     cluster.deploy(|_| {}).await;
     let expected = json!({"gateway": 2, "historian": 1, "users": 1, "migration": 1});
@@ -35,6 +35,7 @@ async fn a_platform_gets_its_programs_and_is_ready_when_they_are() {
     // Changed by hand: put right. Deleted: made again. Another's number of pods: not touched by that.
     let plane = &cluster.plane;
     plane
+        .cli
         .kubectl(&[
             "patch",
             "service",
@@ -44,8 +45,8 @@ async fn a_platform_gets_its_programs_and_is_ready_when_they_are() {
         ])
         .await
         .unwrap();
-    plane.kubectl(&["delete", "poddisruptionbudget", "parlor-gateway"]).await.unwrap();
-    plane.kubectl(&["scale", "deployment", "parlor-gateway", "--replicas=3"]).await.unwrap();
+    plane.cli.kubectl(&["delete", "poddisruptionbudget", "parlor-gateway"]).await.unwrap();
+    plane.cli.kubectl(&["scale", "deployment", "parlor-gateway", "--replicas=3"]).await.unwrap();
     until("the Service as it was", LIMIT, async || {
         let service = plane.get("/api/v1/namespaces/default/services/parlor-users").await.unwrap();
         service["spec"]["selector"]["app.kubernetes.io/name"] == "users"
@@ -74,7 +75,7 @@ async fn a_platform_gets_its_programs_and_is_ready_when_they_are() {
 
     // A platform that goes takes its programs with it, and neither keys nor what somebody else made.
     drop(operator);
-    plane.kubectl(&["delete", "chatplatform", "parlor"]).await.unwrap();
+    plane.cli.kubectl(&["delete", "chatplatform", "parlor"]).await.unwrap();
     until("no Deployment", LIMIT, async || {
         let all = plane.get("/apis/apps/v1/namespaces/default/deployments").await.unwrap();
         all["items"] == json!([])
@@ -89,7 +90,7 @@ async fn a_platform_gets_its_programs_and_is_ready_when_they_are() {
 async fn credentials_are_made_once_and_names_that_are_taken_are_left_alone() {
     let cluster = Cluster::new(Extent::Api).await;
     cluster.deploy(|_| {}).await;
-    cluster.plane.kubectl(&["delete", "secret", "parlor-service-tokens"]).await.unwrap();
+    cluster.plane.cli.kubectl(&["delete", "secret", "parlor-service-tokens"]).await.unwrap();
     let theirs = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "default", "name": "parlor-users"},
         "spec": {"ports": [{"port": 80}]}});
     cluster.apply_object(&theirs).await;
@@ -107,7 +108,7 @@ async fn credentials_are_made_once_and_names_that_are_taken_are_left_alone() {
     // Another operator finds them and makes no others.
     drop(operator);
     let _operator = cluster.bare_operator().await;
-    cluster.plane.kubectl(&["delete", "service", "parlor-users"]).await.unwrap();
+    cluster.plane.cli.kubectl(&["delete", "service", "parlor-users"]).await.unwrap();
     until("the Service", LIMIT, async || {
         let service = cluster.plane.get("/api/v1/namespaces/default/services/parlor-users").await;
         service.is_ok_and(|service| service["spec"]["ports"][0]["port"] == 8081)

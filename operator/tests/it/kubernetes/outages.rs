@@ -12,10 +12,11 @@ async fn a_broker_that_is_away_is_said_of_rooms_that_changed_and_a_namespace_goe
     let cluster = Cluster::new(Extent::Controllers).await;
     let proxy = Proxy::http(&cluster.rig.vhost.management_url).await.unwrap();
     let _operator = cluster.operator_through(&proxy.url(&cluster.rig.vhost.management_url)).await;
-    cluster.plane.kubectl(&["create", "namespace", "team-a"]).await.unwrap();
+    cluster.plane.cli.kubectl(&["create", "namespace", "team-a"]).await.unwrap();
     cluster.apply_in("team-a", "doomed", &json!({"deletionPolicy": "Delete"})).await;
     cluster
         .plane
+        .cli
         .kubectl(&["wait", "room/doomed", "--namespace=team-a", "--for=condition=Ready", "--timeout=60s"])
         .await
         .unwrap();
@@ -30,7 +31,7 @@ async fn a_broker_that_is_away_is_said_of_rooms_that_changed_and_a_namespace_goe
     let unknown = cluster.await_ready("changed", "Unknown", "BrokerUnreachable").await;
     assert_eq!(condition(&unknown, "Reconciling")["status"], "True");
     cluster.await_platform("BrokerReachable", "False", "BrokerUnreachable").await;
-    cluster.plane.kubectl(&["delete", "namespace", "team-a", "--timeout=60s"]).await.unwrap();
+    cluster.plane.cli.kubectl(&["delete", "namespace", "team-a", "--timeout=60s"]).await.unwrap();
 
     proxy.refuse(false);
     let back = cluster.await_ready("changed", "True", "Ready").await;

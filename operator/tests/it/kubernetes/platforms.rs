@@ -23,9 +23,9 @@ async fn what_a_platform_lacks_is_said_and_once_it_is_there_rooms_are_ready_and_
     until("the count", LIMIT, async || counts().await == json!({"total": 1, "ready": 1, "stalled": 0})).await;
 
     // A Secret that goes ends nothing that works, also when a change of the spec makes the operator look for it.
-    cluster.plane.kubectl(&["delete", "secret", "mq"]).await.unwrap();
+    cluster.plane.cli.kubectl(&["delete", "secret", "mq"]).await.unwrap();
     let more = r#"[{"op": "add", "path": "/spec/rabbitmq/amqpUris/-", "value": "amqp://127.0.0.1:1"}]"#;
-    cluster.plane.kubectl(&["patch", "chatplatform", "parlor", "--type=json", "--patch", more]).await.unwrap();
+    cluster.plane.cli.kubectl(&["patch", "chatplatform", "parlor", "--type=json", "--patch", more]).await.unwrap();
     let told = async || operator.program.log().contains("what was read before holds");
     until("the warning", LIMIT, told).await;
     cluster.apply("second", &json!({})).await;
@@ -74,7 +74,7 @@ async fn each_platform_has_its_rooms_and_one_that_goes_takes_nothing_with_it() {
     let cluster = Cluster::new(Extent::Api).await;
     let other = chat().await;
     let plane = &cluster.plane;
-    plane.kubectl(&["create", "namespace", "team-a"]).await.unwrap();
+    plane.cli.kubectl(&["create", "namespace", "team-a"]).await.unwrap();
     cluster.platform(&cluster.rig, "default", &cluster.rig.vhost.management_url).await;
     cluster.platform(&other, "team-a", &other.vhost.management_url).await;
     let chat = [("default/parlor", &cluster.rig), ("team-a/parlor", &other)];
@@ -88,7 +88,7 @@ async fn each_platform_has_its_rooms_and_one_that_goes_takes_nothing_with_it() {
     assert_eq!(streams(&other).await, [near["status"]["stream"].as_str().unwrap()]);
     assert_eq!(streams(&cluster.rig).await.len(), 1);
 
-    plane.kubectl(&["delete", "chatplatform", "parlor", "--namespace=team-a"]).await.unwrap();
+    plane.cli.kubectl(&["delete", "chatplatform", "parlor", "--namespace=team-a"]).await.unwrap();
     cluster.await_ready_in("team-a", "near", "False", "PlatformNotFound").await;
     cluster.platform(&other, "team-a", &other.vhost.management_url).await;
     let back = cluster.await_ready_in("team-a", "near", "True", "Ready").await;

@@ -12,7 +12,7 @@ async fn a_room_is_ready_the_moment_one_can_send_and_a_restart_over_settled_room
     let cluster = Cluster::new(Extent::Api).await;
     let mut operator = cluster.operator().await;
     cluster.apply("general", &json!({"topic": "first"})).await;
-    cluster.plane.kubectl(&["wait", "room/general", "--for=condition=Ready", "--timeout=60s"]).await.unwrap();
+    cluster.plane.cli.kubectl(&["wait", "room/general", "--for=condition=Ready", "--timeout=60s"]).await.unwrap();
     let person = cluster.rig.member("anna", "default/general").await.unwrap();
     let sent = cluster.rig.http.post(format!("{}/v1/rooms/default/general/messages", cluster.rig.gateway(0).http));
     let sent = sent.bearer_auth(&person.access_token).json(&json!({"id": uuid::Uuid::now_v7(), "text": "hello"}));
