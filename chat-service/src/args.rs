@@ -6,8 +6,11 @@ use service::serve::TlsArgs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// First argument for the other thing that the program can do.
+/// First arguments for the other things that the program can do.
 pub(crate) const MIGRATE: &str = "migrate";
+pub(crate) const READY: &str = "ready";
+const MORE: &str = "`chat-service migrate` runs the database's migrations and ends.
+`chat-service ready` asks the one that runs on this machine whether it is ready.";
 
 /// Runs the database's migrations, for both services, and ends; waits for the database.
 #[derive(Debug, clap::Parser)]
@@ -18,9 +21,25 @@ pub(crate) struct Migrate {
     pub(crate) database: DatabaseArgs,
 }
 
+/// Asks the chat-service that runs on this machine whether it is ready, for a container's health check.
+#[derive(Debug, clap::Parser)]
+#[command(version, name = "chat-service ready")]
+pub(crate) struct Ready {
+    #[command(flatten)]
+    pub(crate) health: Health,
+}
+
+/// Where the program tells of itself.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Health {
+    /// Where health and metrics are, always plain HTTP.
+    #[arg(long, env = "HEALTH_ADDRESS", default_value = "0.0.0.0:8090")]
+    pub(crate) health: SocketAddr,
+}
+
 /// The WebSocket gateway, the room log and the historian of Parlor.
 #[derive(Debug, clap::Parser)]
-#[command(version, after_help = "`chat-service migrate` runs the database's migrations and ends.")]
+#[command(version, after_help = MORE)]
 pub(crate) struct Args {
     /// Where HTTP and WebSockets are served.
     #[arg(long, env = "HTTP_ADDRESS", default_value = "0.0.0.0:8080")]
@@ -28,9 +47,8 @@ pub(crate) struct Args {
     /// Where gRPC is served.
     #[arg(long, env = "GRPC_ADDRESS", default_value = "0.0.0.0:9090")]
     pub(crate) grpc: SocketAddr,
-    /// Where health and metrics are, always plain HTTP.
-    #[arg(long, env = "HEALTH_ADDRESS", default_value = "0.0.0.0:8090")]
-    pub(crate) health: SocketAddr,
+    #[command(flatten)]
+    pub(crate) health: Health,
     /// What this process does, comma separated: gateway, historian.
     #[arg(long, env = "ROLES", value_delimiter = ',', default_value = "gateway,historian", value_parser = role)]
     pub(crate) roles: Vec<Role>,

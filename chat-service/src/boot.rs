@@ -54,7 +54,7 @@ pub(crate) async fn run(args: Args, metrics: Metrics) -> Result<()> {
     let listeners = args.has(Role::Gateway).then(|| listen(&args)).transpose()?;
     let database = database::open(&args.database, PROGRAM_VERSION, health.gate("postgres"), &shutdown)?;
     let broker = Broker::start(args.amqp_url.clone(), health.gate("rabbitmq"), &shutdown);
-    let address = args.health;
+    let address = args.health.health;
     let parts = Parts { args, health: health.clone(), shutdown: shutdown.clone(), database, broker };
     let historian = parts.args.has(Role::Historian).then(|| start_historian(&parts));
     let work = async {

@@ -37,6 +37,9 @@ fn main() -> anyhow::Result<()> {
         return runtime()?
             .block_on(async { service::database::migrate(&args.database, &Shutdown::on_signals()).await });
     }
+    if std::env::args().nth(1).as_deref() == Some(args::READY) {
+        return service::probe::ask(args::Ready::parse_from(std::env::args().skip(1)).health.health);
+    }
     let args = args::Args::parse();
     let metrics = service::telemetry::init("chat-service")?;
     runtime()?.block_on(boot::run(args, metrics))

@@ -7,7 +7,7 @@ mod vhost;
 
 pub use database::TestDatabase;
 pub use redis::TestRedis;
-pub use vhost::TestVhost;
+pub use vhost::{SERVICES_MAY_CONFIGURE, TestVhost};
 
 use std::collections::BTreeMap;
 use std::path::Path;

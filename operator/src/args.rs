@@ -27,6 +27,16 @@ pub(crate) enum Command {
     Crd,
     /// Say what is wrong with manifests, without any server; exit code 1 where something is.
     Validate(Validate),
+    /// Ask the operator that runs on this machine whether it is ready, for a container's health check.
+    Ready(Status),
+}
+
+/// Where an operator tells of itself.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Status {
+    /// Address of status, health and metrics.
+    #[arg(long, env = "STATUS", default_value = "127.0.0.1:8082")]
+    pub(crate) status: SocketAddr,
 }
 
 /// What to look at.
@@ -49,9 +59,8 @@ pub(crate) struct Run {
     pub(crate) kubernetes: Kubernetes,
     #[command(flatten)]
     pub(crate) servers: Servers,
-    /// Address of status, health and metrics.
-    #[arg(long, env = "STATUS", default_value = "127.0.0.1:8082")]
-    pub(crate) status: SocketAddr,
+    #[command(flatten)]
+    pub(crate) status: Status,
     /// Seconds between two looks at the whole broker.
     #[arg(long, env = "RESYNC_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) resync_seconds: u64,

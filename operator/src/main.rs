@@ -30,6 +30,7 @@ fn main() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Validate(args) => validate::run(&args.paths),
+        Command::Ready(args) => service::probe::ask(args.status).map(|()| ExitCode::SUCCESS),
         Command::Run(args) => start(args).map(|()| ExitCode::SUCCESS),
     }
 }

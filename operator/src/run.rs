@@ -27,7 +27,7 @@ const FOLDER: &str = "folder";
 /// Runs until a signal says stop.
 pub(crate) async fn run(args: Box<Run>, metrics: Metrics) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals();
-    let listener = service::serve::bind(args.status)?;
+    let listener = service::serve::bind(args.status.status)?;
     let boards = Boards::default();
     let (command_sender, commands) = mpsc::channel(COMMANDS_MOST);
     let router = http::router(boards.clone(), command_sender, Health::new(), metrics, shutdown.clone());
@@ -62,7 +62,7 @@ async fn folder(
     let (sender, scans) = watch::channel(Arc::new(Scan::default()));
     let again = Arc::new(Notify::new());
     tokio::spawn(folder.watch(sender, again.clone(), shutdown.clone()));
-    tracing::info!(rooms = %rooms.display(), status = %args.status, "keeping the rooms of this folder true");
+    tracing::info!(rooms = %rooms.display(), status = %args.status.status, "keeping the rooms of this folder true");
     let mut ears = Ears { scans, again, commands };
     servers.keep_rooms(boards.board(FOLDER), settings, &mut ears, shutdown).await;
     Ok(())

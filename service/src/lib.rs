@@ -9,6 +9,7 @@ pub mod health;
 pub mod http;
 pub mod limits;
 pub mod openapi;
+pub mod probe;
 pub mod problem;
 pub mod retry;
 pub mod serve;

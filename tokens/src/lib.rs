@@ -2,6 +2,7 @@
 //! meet here; nothing else may be in it.
 
 mod claims;
+pub mod holders;
 mod jws;
 pub mod keys;
 mod service_token;

@@ -8,9 +8,28 @@ use http::HeaderValue;
 use service::database::DatabaseArgs;
 use service::serve::TlsArgs;
 
+/// First argument for the other thing that the program can do.
+pub(crate) const READY: &str = "ready";
+
+/// Asks the user-service that runs on this machine whether it is ready, for a container's health check.
+#[derive(clap::Parser)]
+#[command(version, name = "user-service ready")]
+pub(crate) struct Ready {
+    #[command(flatten)]
+    pub(crate) health: Health,
+}
+
+/// Where the program tells of itself.
+#[derive(clap::Args)]
+pub(crate) struct Health {
+    /// Where health and metrics are, always plain HTTP.
+    #[arg(long, env = "HEALTH_ADDRESS", default_value = "0.0.0.0:8091")]
+    pub(crate) health: SocketAddr,
+}
+
 /// Accounts, tokens and sessions of Parlor.
 #[derive(clap::Parser)]
-#[command(version)]
+#[command(version, after_help = "`user-service ready` asks the one that runs on this machine whether it is ready.")]
 pub(crate) struct Args {
     /// Where the HTTP API listens.
     #[arg(long, env = "HTTP_ADDRESS", default_value = "0.0.0.0:8081")]
@@ -18,12 +37,17 @@ pub(crate) struct Args {
     /// Where gRPC listens.
     #[arg(long, env = "GRPC_ADDRESS", default_value = "0.0.0.0:9091")]
     pub(crate) grpc: SocketAddr,
-    /// Where health and metrics are, always plain HTTP.
-    #[arg(long, env = "HEALTH_ADDRESS", default_value = "0.0.0.0:8091")]
-    pub(crate) health: SocketAddr,
+    #[command(flatten)]
+    pub(crate) health: Health,
     /// Folder of signing keys, `<kid>.pem` each (Ed25519, PKCS#8): the newest signs, all verify. Read again when it changes.
     #[arg(long, env = "KEYS_DIR")]
     pub(crate) keys: PathBuf,
+    /// Makes a first signing key where the folder has none. One of several copies may do that.
+    #[arg(long, env = "MAKE_KEY", value_parser = FalseyValueParser::new())]
+    pub(crate) make_key: bool,
+    /// Folder where tokens for the operator and chat-service are kept fresh, one file each, where no operator makes them.
+    #[arg(long, env = "SERVICE_TOKENS_DIR")]
+    pub(crate) service_tokens: Option<PathBuf>,
     /// The `iss` of tokens: this service's address as clients see it.
     #[arg(long, env = "ISSUER", default_value = "http://localhost:8081", value_parser = issuer)]
     pub(crate) issuer: String,

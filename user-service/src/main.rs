@@ -12,6 +12,7 @@ mod passwords;
 mod revocations;
 mod secret;
 mod sessions;
+mod standalone;
 mod state;
 mod stem;
 mod store;
@@ -35,6 +36,7 @@ use limits::Limits;
 use passwords::Passwords;
 use revocations::Revocations;
 use sessions::Sessions;
+use standalone::ServiceTokens;
 use state::{App, Edge};
 
 /// What `schema_version.min_program` is compared with.
@@ -44,6 +46,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    if std::env::args().nth(1).as_deref() == Some(args::READY) {
+        return service::probe::ask(args::Ready::parse_from(std::env::args().skip(1)).health.health);
+    }
     let args = Args::parse();
     let metrics = telemetry::init("user-service")?;
     measures::describe();
@@ -62,7 +67,7 @@ async fn main() -> anyhow::Result<()> {
     };
     tokio::select! {
         // Ends only if it fails: it tells of the draining too.
-        outcome = service::health::serve(args.health, health, metrics, shutdown.clone()) => outcome,
+        outcome = service::health::serve(args.health.health, health, metrics, shutdown.clone()) => outcome,
         outcome = edges => outcome.map(drop),
     }
 }
@@ -72,8 +77,16 @@ fn boot(args: &Args, own_tls: bool, health: &Health, shutdown: &Shutdown) -> any
     let database = database::open(&args.database, PROGRAM_VERSION, health.check("postgres"), shutdown)?;
     let cache = Cache::connect(&args.redis_url, health.check("redis"))?;
     let keys_check = health.check("keys");
+    if args.make_key {
+        standalone::ensure_key(&args.keys)?;
+    }
     let keys = Keys::watch(&args.keys, shutdown.token())?;
     keys_check.ready();
+    if let Some(folder) = args.service_tokens.clone() {
+        let tokens = ServiceTokens { folder, keys: keys.clone(), issuer: args.issuer.clone() };
+        tokens.write()?;
+        tokio::spawn(tokens.keep());
+    }
     let access_life = Duration::from_secs(args.access_token_seconds.into());
     let revocations = Revocations::new(cache.clone());
     tokio::spawn(revocations.clone().keep_reading(shutdown.clone()));

@@ -25,13 +25,15 @@ struct Run {
     servers: OnceCell<Servers>,
     /// Folder of Kubernetes' control plane, set by the step of that name.
     control_plane: OnceCell<PathBuf>,
+    /// Docker Compose, set by the step of that name.
+    compose: OnceCell<PathBuf>,
 }
 
 /// What a step does.
 type Work = fn(&Run) -> Result<()>;
 
 /// Every step with its name, in order. Each compiles what the steps before it left.
-const STEPS: [(&str, Work); 11] = [
+const STEPS: [(&str, Work); 12] = [
     ("bans", |run| bans::check(&run.layout)),
     ("tidy", |run| tidy::check(&run.layout)),
     ("format", |run| cargo(run, &["fmt", "--all", "--check"])),
@@ -46,6 +48,10 @@ const STEPS: [(&str, Work); 11] = [
         let folder = tools::control_plane(&run.layout, &mut say)?;
         run.control_plane.set(folder).map_err(|_| anyhow!("the control plane is there already"))
     }),
+    ("compose", |run| {
+        let program = tools::compose(&run.layout, &mut say)?;
+        run.compose.set(program).map_err(|_| anyhow!("Compose is there already"))
+    }),
     ("generated files", |_| generate::run(true)),
     ("servers", |run| run.servers.set(Servers::start()?).map_err(|_| anyhow!("the servers run already"))),
     ("tests", |run| cargo(run, &["test", "--workspace"])),
@@ -55,7 +61,13 @@ const STEPS: [(&str, Work); 11] = [
 /// Runs the steps; the first failure ends it unless told to go on.
 pub(crate) fn run(options: &TestOptions) -> Result<()> {
     let xtask = std::env::current_exe().context("failed to find xtask's own path")?;
-    let run = Run { layout: Layout::new(None, 0)?, xtask, servers: OnceCell::new(), control_plane: OnceCell::new() };
+    let run = Run {
+        layout: Layout::new(None, 0)?,
+        xtask,
+        servers: OnceCell::new(),
+        control_plane: OnceCell::new(),
+        compose: OnceCell::new(),
+    };
     // At once, not after minutes of compiling.
     node::require_root("cargo xtask test")?;
     tools::for_tests(&mut say)?;
@@ -103,6 +115,9 @@ fn cargo(run: &Run, args: &[&str]) -> Result<()> {
     }
     if let Some(folder) = run.control_plane.get() {
         command.env("KUBEBUILDER_ASSETS", folder);
+    }
+    if let Some(program) = run.compose.get() {
+        command.env(tools::COMPOSE, program);
     }
     crate::cargo::run(command)
 }

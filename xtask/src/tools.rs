@@ -1,9 +1,12 @@
 //! Finds what a stack needs on this machine: PostgreSQL, Redis, RabbitMQ, Node; for the tests also Chromium and Go. Missing parts are installed where
 //! apt may do it (`install`), else the error says how to get them.
 
+mod compose;
 mod control_plane;
+mod go;
 mod install;
 
+pub(crate) use compose::{COMPOSE, compose};
 pub(crate) use control_plane::control_plane;
 
 use std::ffi::OsStr;

@@ -10,7 +10,7 @@ use super::{unique_name, with_path};
 use crate::{cleanup, http, wait};
 
 /// The same as in every local stack: the services may make only their own exclusive queues.
-const SERVICES_MAY_CONFIGURE: &str = r"^(amq\.gen-.*|parlor\.gateway\..*)$";
+pub const SERVICES_MAY_CONFIGURE: &str = r"^(amq\.gen-.*|parlor\.gateway\..*)$";
 
 /// How long the broker may be unable to say what it holds.
 const SETTLED_LIMIT: Duration = Duration::from_secs(10);

@@ -5,8 +5,9 @@ use contract::room::RoomName;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use reqwest::Url;
+use tokens::holders::OPERATOR_TOKEN;
 
-use super::deploy::{Given, OPERATOR_TOKEN, TOKENS};
+use super::deploy::{Given, TOKENS};
 use crate::broker;
 use crate::context::Closed;
 use crate::crd::chat_platform::{ChatPlatformSpec, KeyRef, Rabbitmq, SecretRef};

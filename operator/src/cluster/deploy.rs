@@ -31,7 +31,7 @@ use pods::Asker;
 use replicas::Replicas;
 
 pub(crate) use build::DemoImages;
-pub(super) use build::{Given, OPERATOR_TOKEN, TOKENS, complete};
+pub(super) use build::{Given, TOKENS, complete};
 
 /// Between two looks at the objects.
 const EVERY: Duration = Duration::from_secs(5);

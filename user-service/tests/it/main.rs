@@ -14,5 +14,6 @@ mod registration;
 mod revocations;
 mod secrecy;
 mod sessions;
+mod standalone;
 mod timing;
 mod util;

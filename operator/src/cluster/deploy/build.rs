@@ -16,8 +16,8 @@ use crate::crd::chat_platform::{Chat, ChatPlatformSpec, Users};
 pub(super) use demo::{DEMO, credentials as demo_credentials, secret as demo_secret};
 pub(crate) use demo::{DemoImages, complete};
 pub(super) use programs::{CHAT_HEALTH, GATEWAY, HISTORIAN, USER_SERVICE, USERS_HEALTH};
-pub(super) use secrets::{CHAT_TOKEN, Credentials, KEYS};
-pub(crate) use secrets::{Given, OPERATOR_TOKEN, TOKENS};
+pub(super) use secrets::{Credentials, KEYS};
+pub(crate) use secrets::{Given, TOKENS};
 
 /// Who manages the objects: label and field manager.
 pub(super) const MANAGER: &str = "parlor-operator";

@@ -1,7 +1,6 @@
 //! The credentials that the operator makes itself: the first signing key, and the tokens that Parlor's programs show each other.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use contract::room::RoomName;
@@ -10,16 +9,13 @@ use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 use time::OffsetDateTime;
 use tokens::Verifier;
+use tokens::holders::{HOLDERS, LIFE};
 use tokens::keys::{self, Keys};
 
-use super::build::{self, CHAT_TOKEN, Credentials, DEMO, KEYS, MANAGER, OPERATOR_TOKEN, TOKENS};
+use super::build::{self, Credentials, DEMO, KEYS, MANAGER, TOKENS};
 
 /// Label of what we made.
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-/// How long a token holds. Made anew at half of that, so that an operator that is away for hours stops nobody.
-const LIFE: Duration = Duration::from_hours(24);
-/// Who has a token, and what for: the key in the Secret, and the scopes.
-const HOLDERS: [(&str, &[&str]); 2] = [(OPERATOR_TOKEN, &["rooms"]), (CHAT_TOKEN, &["presence", "users"])];
 
 /// Makes what is missing and gives the tokens as they are to be. A Secret that somebody else made is left to them.
 pub(super) async fn keep(client: &Client, platform: &RoomName, issuer: &str) -> Result<Credentials> {

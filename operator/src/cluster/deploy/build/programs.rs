@@ -1,7 +1,9 @@
 //! The programs of a platform: gateways, historians, user-service.
 
+use tokens::holders::CHAT_TOKEN;
+
 use super::program::{self, FILES, Program};
-use super::secrets::{CHAT, CHAT_TOKEN, KEYS, TOKENS, USERS, chat_version, users_version};
+use super::secrets::{CHAT, KEYS, TOKENS, USERS, chat_version, users_version};
 use super::{Object, Platform};
 use crate::crd::chat_platform::{Pods, Registration};
 

@@ -16,10 +16,6 @@ pub(super) const CHAT: &str = "chat";
 pub(super) const USERS: &str = "users";
 /// Secret of the certificate authorities.
 pub(super) const AUTHORITIES: &str = "authorities";
-/// Key of the operator's token.
-pub(crate) const OPERATOR_TOKEN: &str = "operator";
-/// Key of chat-service's token.
-pub(crate) const CHAT_TOKEN: &str = "chat";
 /// Key of the certificate authorities.
 pub(super) const AUTHORITIES_FILE: &str = "ca.crt";
 
