@@ -149,7 +149,12 @@ impl Node {
 
     fn kubectl(&self, args: &[&str], input: &str) -> Result<String> {
         let mut command = Command::new(self.programs.join("kubectl"));
-        command.args(args).env("KUBECONFIG", self.folder.join("kubeconfig")).env("HOME", &self.folder);
+        // One that hangs would never be asked again.
+        command
+            .args(args)
+            .arg("--request-timeout=20s")
+            .env("KUBECONFIG", self.folder.join("kubeconfig"))
+            .env("HOME", &self.folder);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().context("failed to run kubectl")?;
         let mut stdin = child.stdin.take().context("kubectl has no input")?;

@@ -2,10 +2,11 @@
 //! where to: `10.96.0.7:8080`.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -13,6 +14,10 @@ use super::{INSIDE, remains};
 
 /// Name of the socket, in the node's folder.
 const SOCKET: &str = "door.sock";
+/// To say where to, and to be led there.
+const LIMIT: Duration = Duration::from_secs(10);
+/// Longer than any address with its port.
+const LINE_BYTES: u64 = 64;
 
 /// Inside: opens it.
 pub(super) fn open() -> Result<()> {
@@ -24,9 +29,12 @@ pub(super) fn open() -> Result<()> {
 
 fn let_in(guest: UnixStream) -> io::Result<()> {
     let mut target = String::new();
+    guest.set_read_timeout(Some(LIMIT))?;
     // Not a byte more than the line.
-    BufReader::with_capacity(1, guest.try_clone()?).read_line(&mut target)?;
-    let host = TcpStream::connect(target.trim())?;
+    BufReader::with_capacity(1, guest.try_clone()?.take(LINE_BYTES)).read_line(&mut target)?;
+    guest.set_read_timeout(None)?;
+    let target: SocketAddr = target.trim().parse().map_err(|_| io::ErrorKind::InvalidInput)?;
+    let host = TcpStream::connect_timeout(&target, LIMIT)?;
     host.set_nodelay(true)?;
     join(guest, host)
 }

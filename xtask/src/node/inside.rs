@@ -160,7 +160,7 @@ impl Inside {
         let mut reason = String::new();
         let ready = wait::until(LIMIT, || {
             let mut command = Command::new(self.programs.join("kubectl"));
-            command.args(["get", "--raw", "/readyz"]).env("HOME", format!("{INSIDE}/tmp"));
+            command.args(["get", "--raw", "/readyz", "--request-timeout=20s"]).env("HOME", format!("{INSIDE}/tmp"));
             match succeed(command.env("KUBECONFIG", self.plane.kubeconfig(User::Admin))) {
                 Ok(()) => Ok(Some(())),
                 Err(error) => {
