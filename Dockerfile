@@ -4,7 +4,7 @@
 FROM node:22-bookworm-slim AS web
 WORKDIR /src/web
 COPY web/package.json web/package-lock.json ./
-RUN --mount=type=cache,target=/root/.npm npm ci
+RUN --mount=type=cache,target=/tmp/npm npm ci --cache /tmp/npm
 COPY web ./
 RUN npm run build
 

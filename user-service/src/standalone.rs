@@ -1,12 +1,12 @@
 //! Where no operator makes credentials: a first signing key, and the tokens that Parlor's programs show each other, as files.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use tempfile::NamedTempFile;
 use tokens::holders::{HOLDERS, LIFE};
 use tokens::keys::{self, Keys};
 use tokio::time::{Instant, sleep_until};
@@ -18,11 +18,16 @@ const AGAIN: Duration = Duration::from_secs(30);
 pub(crate) fn ensure_key(folder: &Path) -> Result<()> {
     let failed = || format!("failed to make a key in {}", folder.display());
     fs::create_dir_all(folder).with_context(failed)?;
-    let entries = fs::read_dir(folder).with_context(failed)?;
-    if entries.flatten().any(|entry| entry.path().extension().is_some_and(|extension| extension == "pem")) {
-        return Ok(());
+    for entry in fs::read_dir(folder).with_context(failed)? {
+        if entry.with_context(failed)?.path().extension().is_some_and(|extension| extension == "pem") {
+            return Ok(());
+        }
     }
-    put(&folder.join("first.pem"), &keys::generate()?).with_context(failed)?;
+    match write(folder, &keys::generate()?).with_context(failed)?.persist_noclobber(folder.join("first.pem")) {
+        // Another program has made it meanwhile.
+        Err(taken) if taken.error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        made => made.map_err(|failure| failure.error).with_context(failed)?,
+    };
     tracing::info!(folder = %folder.display(), "made the first signing key");
     Ok(())
 }
@@ -41,7 +46,8 @@ impl ServiceTokens {
         fs::create_dir_all(&self.folder).with_context(failed)?;
         for (holder, scopes) in HOLDERS {
             let token = self.keys.sign_service(&self.issuer, holder, scopes, LIFE)?;
-            put(&self.folder.join(holder), &token).with_context(failed)?;
+            let file = write(&self.folder, &token).with_context(failed)?;
+            file.persist(self.folder.join(holder)).map_err(|failure| failure.error).with_context(failed)?;
         }
         Ok(())
     }
@@ -60,13 +66,12 @@ impl ServiceTokens {
     }
 }
 
-/// Whole or not at all, and for this user's eyes only.
-fn put(path: &Path, text: &str) -> io::Result<()> {
-    let fresh = path.with_extension("new");
-    let mut file: File = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+/// A file without a name yet that is whole, and for this user's eyes only.
+fn write(folder: &Path, text: &str) -> io::Result<NamedTempFile> {
+    let mut file = NamedTempFile::new_in(folder)?;
     file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)
+    file.as_file().sync_all()?;
+    Ok(file)
 }
 
 #[cfg(test)]
