@@ -79,10 +79,10 @@ pub(crate) struct ChatPlatformSpec {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Rabbitmq {
     /// AMQP addresses of the nodes, without credentials.
-    #[schemars(length(min = 1, max = 16), inner(length(max = 253), regex(pattern = "^amqps?://[^/@]+$")))]
+    #[schemars(length(min = 1, max = 16), inner(length(max = 253), regex(pattern = shape::AMQP_URL)))]
     pub(crate) amqp_uris: Vec<String>,
     /// Address of the management API, without credentials.
-    #[schemars(length(max = 253), regex(pattern = "^https?://[^@]+$"))]
+    #[schemars(length(max = 253), regex(pattern = shape::HTTP_URL))]
     pub(crate) management_uri: String,
     /// The virtual host, this platform's alone. Immutable.
     #[serde(default = "vhost")]

@@ -33,23 +33,23 @@ pub(crate) const DRAIN: Law = Law {
     field: Some("spreadSeconds"),
     cure: "is longer than seconds, so sockets would be cut before they are told: lower it, or raise seconds",
 };
-/// Of a class's `segmentBytes`.
+/// Of a class's `segmentBytes`. That a text is no quantity is for its shape to say.
 pub(crate) const SEGMENT_BYTES: Law = Law {
-    cel: "quantity(self).compareTo(quantity('64Ki')) >= 0 && quantity(self).compareTo(quantity('1Gi')) <= 0",
+    cel: "!isQuantity(self) || quantity(self).compareTo(quantity('64Ki')) >= 0 && quantity(self).compareTo(quantity('1Gi')) <= 0",
     holds: |size| (64 << 10..=1 << 30).contains(&bytes(size)),
     field: None,
     cure: "is out of range: write 64Ki to 1Gi",
 };
 /// Of a class's `maxBytes`.
 pub(crate) const LOG_BYTES: Law = Law {
-    cel: "quantity(self).compareTo(quantity('1Mi')) >= 0",
+    cel: "!isQuantity(self) || quantity(self).compareTo(quantity('1Mi')) >= 0",
     holds: |size| bytes(size) >= 1 << 20,
     field: None,
     cure: "is too little: write at least 1Mi",
 };
 /// Of a room's `uploads.maxBytes`.
 pub(crate) const UPLOAD_BYTES: Law = Law {
-    cel: "quantity(self).compareTo(quantity('5Gi')) <= 0",
+    cel: "!isQuantity(self) || quantity(self).compareTo(quantity('5Gi')) <= 0",
     holds: |size| bytes(size) <= 5 << 30,
     field: None,
     cure: "is too much: write at most 5Gi",

@@ -1,12 +1,16 @@
 //! Text forms of the manifests: the pattern that stands in the CRD, the same as plain Rust, and the sentence that says the cure.
 //! The patterns are for Go's RE2 and mean the same as `holds`; a test makes strings from each pattern and asks `holds`.
+//!
+//! In a schema a shape is a `pattern`. In the definitions for Kubernetes it is a rule, since all that the API server says of a pattern is
+//! the pattern.
 
 use contract::username;
+use serde_json::{Value, json};
 
 /// A form that a text in a manifest has to have.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shape {
-    /// As it stands in the CRD.
+    /// Its regular expression, of the whole text.
     pub(crate) pattern: &'static str,
     /// The same, as code.
     pub(crate) holds: fn(&str) -> bool,
@@ -28,9 +32,13 @@ pub(crate) const MEDIA_TYPE: &str = r"^[a-z0-9][a-z0-9!#$&^_.+-]*/(\*|[a-z0-9][a
 pub(crate) const LINE: &str = r"^[^\p{Cc}]*$";
 /// Pattern of some lines of text.
 pub(crate) const TEXT: &str = r"^([^\p{Cc}]|[\n\t])*$";
+/// Pattern of an AMQP server's address.
+pub(crate) const AMQP_URL: &str = "^amqps?://[^/@]+$";
+/// Pattern of the management API's address.
+pub(crate) const HTTP_URL: &str = "^https?://[^@]+$";
 
 /// Every form; each pattern in the CRDs is one of these.
-pub(crate) const SHAPES: [Shape; 7] = [
+const SHAPES: [Shape; 9] = [
     Shape {
         pattern: LABEL,
         holds: is_label,
@@ -62,12 +70,45 @@ pub(crate) const SHAPES: [Shape; 7] = [
         holds: |text| !text.chars().any(|letter| letter.is_control() && !matches!(letter, '\n' | '\t')),
         cure: "take out control characters other than line breaks and tabs",
     },
+    Shape {
+        pattern: AMQP_URL,
+        holds: |text| rest(text, ["amqp://", "amqps://"]).is_some_and(|rest| !rest.contains(['/', '@'])),
+        cure: "write amqp:// or amqps:// and host:port; name and password stand in a Secret, the virtual host in vhost",
+    },
+    Shape {
+        pattern: HTTP_URL,
+        holds: |text| rest(text, ["http://", "https://"]).is_some_and(|rest| !rest.contains('@')),
+        cure: "write http:// or https:// and host:port; name and password stand in a Secret",
+    },
 ];
 
 /// The shape with this pattern.
 #[must_use]
 pub(crate) fn of(pattern: &str) -> Option<&'static Shape> {
     SHAPES.iter().find(|shape| shape.pattern == pattern)
+}
+
+/// Every pattern of a schema, and of all schemas in it, as a rule that says the cure.
+pub(crate) fn say_cures(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            if let Some(shape) = fields.get("pattern").and_then(Value::as_str).and_then(of) {
+                fields.remove("pattern");
+                // Raw, since backslashes are the pattern's.
+                let rule = json!({"rule": format!("self.matches(r'{}')", shape.pattern), "message": shape.cure});
+                let rules = fields.entry("x-kubernetes-validations").or_insert_with(|| json!([]));
+                rules.as_array_mut().into_iter().for_each(|rules| rules.insert(0, rule.clone()));
+            }
+            fields.values_mut().for_each(say_cures);
+        }
+        Value::Array(items) => items.iter_mut().for_each(say_cures),
+        _ => {}
+    }
+}
+
+/// What follows one of the beginnings, unless it is nothing.
+fn rest<'a>(text: &'a str, beginnings: [&str; 2]) -> Option<&'a str> {
+    beginnings.iter().find_map(|beginning| text.strip_prefix(beginning)).filter(|rest| !rest.is_empty())
 }
 
 /// A DNS label of any length: the length has a message of its own.
@@ -140,7 +181,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_refused() {
-        let wrong: [(&str, &[&str]); 7] = [
+        let wrong: [(&str, &[&str]); 9] = [
             (LABEL, &["", "-a", "a-", "A", "a.b", "ä", "a\n"]),
             (USERNAME, &["", ".a", "Alice", "a b", &"a".repeat(33)]),
             (AGE, &["", "0d", "d", "7", "7m", "07d", "-7d", "1.5d", "7d\n"]),
@@ -148,6 +189,8 @@ mod tests {
             (MEDIA_TYPE, &["", "image", "image/", "/png", "Image/png", "image/*/x", "*/*", "a/b/c"]),
             (LINE, &["a\nb", "\t", "\u{85}", "\u{7f}"]),
             (TEXT, &["\r", "\u{0}", "\u{9f}"]),
+            (AMQP_URL, &["", "rabbit:5672", "amqp://", "http://rabbit", "amqp://a:b@rabbit", "amqp://rabbit/vhost"]),
+            (HTTP_URL, &["", "rabbit:15672", "https://", "amqp://rabbit", "http://a:b@rabbit"]),
         ];
         for (pattern, texts) in wrong {
             for text in texts {

@@ -111,6 +111,32 @@ async fn a_room_needs_only_a_name_and_what_is_immutable_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn ten_kinds_of_wrong_rooms_are_refused_with_the_field_and_the_cure() {
+    let plane = defined().await;
+    for (spec, field, cure) in [
+        ("{visibilty: Private}", "spec.visibilty", "unknown field"),
+        ("{visibility: Secret}", "spec.visibility", r#"supported values: "Public", "Private""#),
+        ("{displayName: 7}", "spec.displayName", "must be of type string"),
+        ("{limits: {burst: 0}}", "spec.limits.burst", "should be greater than or equal to 1"),
+        ("{topic: \"\\e[31mred\"}", "spec.topic", "take out control characters"),
+        ("{retention: {messages: 5m}}", "spec.retention.messages", "as 36h, 7d or 52w"),
+        ("{uploads: {maxBytes: 1K}}", "spec.uploads.maxBytes", "one with Ki, Mi, Gi or Ti, as 25Mi"),
+        ("{uploads: {maxBytes: 6Gi}}", "spec.uploads.maxBytes", "is too much: write at most 5Gi"),
+        ("{members: [{user: Alice}]}", "spec.members[0].user", "write a username: a-z, 0-9"),
+        (
+            "{limits: {maxMembers: 1}, members: [{user: alice}, {user: bob}]}",
+            "spec.members",
+            "names more people than spec.limits.maxMembers allows: raise that, or name fewer",
+        ),
+    ] {
+        let room =
+            format!("apiVersion: parlor.dev/v1alpha1\nkind: ChatRoom\nmetadata: {{name: wrong}}\nspec: {spec}\n");
+        let error = plane.cli.kubectl_reading(&["create", "--filename", "-"], &room).await.unwrap_err().to_string();
+        assert!(error.contains(field) && error.contains(cure), "{spec}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn get_fits_80_columns_and_explain_is_the_manual() {
     let plane = defined().await;
     let room = "apiVersion: parlor.dev/v1alpha1\nkind: ChatRoom\nmetadata: {name: architecture-review-board}\n";
