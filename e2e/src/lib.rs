@@ -19,4 +19,5 @@ pub mod servers;
 pub mod signal;
 pub mod socket;
 pub mod stack;
+pub mod transcript;
 pub mod wait;

@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Images(ImagesOptions),
     /// Start Kubernetes with one real node here, without Docker and without a registry; needs root
     Node(NodeOptions),
+    /// Say where the clients of docs/tour are, for a shell: eval "$(cargo xtask tools)"
+    Tools,
     /// Plot a day of load and how many gateways it gets
     ScalingSim,
     /// Run every check and test, with the time of each step

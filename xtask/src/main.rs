@@ -63,6 +63,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Images(options) => images::write(&options),
         Command::Node(options) => node::run(&options),
         Command::NodeInside(options) => node::run_inside(&options),
+        Command::Tools => tools::print_for_tour(),
         Command::ScalingSim => scaling_sim::run(),
         Command::Test(options) => test::run(&options),
         Command::Guard(options) => guard::run(&options),

@@ -55,7 +55,7 @@ impl Programs<'_> {
             .args(["--users-grpc".to_owned(), grpc(self.layout.users())])
             .args(["--issuer".to_owned(), self.issuer()])
             .args(["--service-token-file".to_owned(), self.layout.service_token().display().to_string()])
-            .args(["--migrate"])
+            .args(["--migrate", "--echo"])
             .env("DATABASE_URL", self.secrets.database_url(self.layout))
             .env("REDIS_URL", self.secrets.redis_url(self.layout))
             .env("AMQP_URL", self.secrets.amqp_services_url(self.layout))

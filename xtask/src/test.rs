@@ -25,6 +25,8 @@ struct Run {
     servers: OnceCell<Servers>,
     /// Folder of Kubernetes' control plane, set by the step of that name.
     control_plane: OnceCell<PathBuf>,
+    /// Folders of the clients of docs/tour, set by the step of that name.
+    tour: OnceCell<Vec<PathBuf>>,
     /// Docker Compose, set by the step of that name.
     compose: OnceCell<PathBuf>,
 }
@@ -33,7 +35,7 @@ struct Run {
 type Work = fn(&Run) -> Result<()>;
 
 /// Every step with its name, in order. Each compiles what the steps before it left.
-const STEPS: [(&str, Work); 12] = [
+const STEPS: [(&str, Work); 13] = [
     ("bans", |run| bans::check(&run.layout)),
     ("tidy", |run| tidy::check(&run.layout)),
     ("format", |run| cargo(run, &["fmt", "--all", "--check"])),
@@ -52,6 +54,10 @@ const STEPS: [(&str, Work); 12] = [
         let program = tools::compose(&run.layout, &mut say)?;
         run.compose.set(program).map_err(|_| anyhow!("Compose is there already"))
     }),
+    ("tour", |run| {
+        let folders = tools::tour(&run.layout, &mut say)?;
+        run.tour.set(folders).map_err(|_| anyhow!("the clients are there already"))
+    }),
     ("generated files", |_| generate::run(true)),
     ("servers", |run| run.servers.set(Servers::start()?).map_err(|_| anyhow!("the servers run already"))),
     ("tests", |run| cargo(run, &["test", "--workspace"])),
@@ -67,6 +73,7 @@ pub(crate) fn run(options: &TestOptions) -> Result<()> {
         servers: OnceCell::new(),
         control_plane: OnceCell::new(),
         compose: OnceCell::new(),
+        tour: OnceCell::new(),
     };
     // At once, not after minutes of compiling.
     node::require_root("cargo xtask test")?;
@@ -118,6 +125,11 @@ fn cargo(run: &Run, args: &[&str]) -> Result<()> {
     }
     if let Some(program) = run.compose.get() {
         command.env(tools::COMPOSE, program);
+    }
+    if let Some(folders) = run.tour.get() {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths(folders.iter().cloned().chain(std::env::split_paths(&path)))?;
+        command.env("PATH", path);
     }
     crate::cargo::run(command)
 }

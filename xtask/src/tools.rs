@@ -5,9 +5,11 @@ mod compose;
 mod control_plane;
 mod go;
 mod install;
+mod tour;
 
 pub(crate) use compose::{COMPOSE, compose};
 pub(crate) use control_plane::control_plane;
+pub(crate) use tour::{print as print_for_tour, tour};
 
 use std::ffi::OsStr;
 use std::fs;
@@ -22,6 +24,8 @@ const OLDEST_POSTGRES: u32 = 15;
 const OLDEST_NODE: (u32, u32) = (20, 19);
 /// What Kubernetes' modules ask for.
 const OLDEST_GO: (u32, u32) = (1, 26);
+/// Which has `--json`.
+const OLDEST_CURL: (u32, u32) = (7, 82);
 
 /// Names of the browser that the tests drive.
 const CHROMIUM: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
@@ -57,6 +61,8 @@ pub(crate) enum Need {
     Network,
     Iptables,
     Addresses,
+    Curl,
+    Jq,
 }
 
 /// Everything that a stack needs at run time.
@@ -77,6 +83,8 @@ impl Need {
             Self::Network => &["containernetworking-plugins"],
             Self::Iptables => &["iptables"],
             Self::Addresses => &["iproute2"],
+            Self::Curl => &["curl"],
+            Self::Jq => &["jq"],
         }
     }
 
@@ -96,6 +104,8 @@ impl Need {
             Self::Network => "the CNI plugins in /usr/lib/cni: https://github.com/containernetworking/plugins/releases",
             Self::Iptables => "iptables in PATH",
             Self::Addresses => "ip in PATH, of the package iproute2",
+            Self::Curl => "curl 7.82 or newer: https://curl.se/download.html",
+            Self::Jq => "jq: https://jqlang.org/download/",
         }
     }
 
@@ -110,6 +120,8 @@ impl Need {
             Self::Network => Path::new("/usr/lib/cni/bridge").is_file(),
             Self::Iptables => find("iptables").is_some(),
             Self::Addresses => find("ip").is_some(),
+            Self::Curl => version("curl", "--version").is_some_and(|found| found >= OLDEST_CURL),
+            Self::Jq => find("jq").is_some(),
             Self::Go => version("go", "version").is_some_and(|found| found >= OLDEST_GO),
             Self::Chromium => {
                 std::env::var_os("PARLOR_CHROMIUM").is_some() || CHROMIUM.iter().any(|name| find(name).is_some())
@@ -150,7 +162,7 @@ pub(crate) fn for_node(say: &mut dyn FnMut(&str)) -> Result<()> {
 
 /// Everything that the tests need, asked for together and at once, not after minutes of compiling.
 pub(crate) fn for_tests(say: &mut dyn FnMut(&str)) -> Result<()> {
-    require(&[&SERVERS[..], &[Need::Node, Need::Chromium, Need::Go], &NODE].concat(), say)
+    require(&[&SERVERS[..], &[Need::Node, Need::Chromium, Need::Go, Need::Curl, Need::Jq], &NODE].concat(), say)
 }
 
 fn require(needs: &[Need], say: &mut dyn FnMut(&str)) -> Result<()> {

@@ -50,8 +50,7 @@ impl Node {
     pub async fn open(&self, namespace: &str, service: &str, port: u16) -> Result<u16> {
         let address = ["get", "service", service, "--namespace", namespace, "--output=jsonpath={.spec.clusterIP}"];
         let target = format!("{}:{port}\n", self.cli.kubectl(&address).await?);
-        let pid = std::fs::read_to_string(self.folder.join("pid")).context("failed to read the node's pid")?;
-        let first = pid.split(' ').next().context("the node has no pid")?;
+        let first = self.first_process()?;
         let door = PathBuf::from(format!("/proc/{first}/root")).join(DOOR);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("failed to listen")?;
         let port = listener.local_addr()?.port();
@@ -61,6 +60,12 @@ impl Node {
             }
         });
         Ok(port)
+    }
+
+    /// The pid of the first process of its namespaces.
+    pub fn first_process(&self) -> Result<String> {
+        let pid = std::fs::read_to_string(self.folder.join("pid")).context("failed to read the node's pid")?;
+        Ok(pid.split(' ').next().context("the node has no pid")?.to_owned())
     }
 
     /// `kill -9` of the xtask that started it.
