@@ -13,6 +13,8 @@ use tokio::process::Command;
 
 /// Ten times what the pages take on a quiet machine.
 const LIMIT: Duration = Duration::from_mins(6);
+/// With the first process of its namespace all others end: servers, programs, and those that a page left running.
+const ALONE: [&str; 6] = ["unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--"];
 /// Of the API server, in the node's own network.
 const API: &str = "https://127.0.0.1:6443";
 
@@ -46,9 +48,8 @@ fn folder() -> Result<tempfile::TempDir> {
 async fn the_pages_on_this_machine_print_what_they_say() {
     let folder = folder().unwrap();
     let mut shell = Command::new("setpriv");
-    // With the first process of its namespaces all others end: servers, programs, and those that a page left running.
-    shell.args(["--pdeathsig", "KILL", "--", "unshare", "--net", "--pid", "--fork", "--kill-child=KILL"]);
-    shell.args(["--mount-proc", "--", "bash", "--noprofile", "--norc"]).current_dir(folder.path());
+    shell.args(["--pdeathsig", "KILL", "--", "unshare", "--net", "--"]).args(ALONE);
+    shell.args(["bash", "--noprofile", "--norc"]).current_dir(folder.path());
     shell.env("HOME", folder.path()).env("TMPDIR", folder.path());
     // As the pages are typed in the root of the repository, with programs that are built.
     let before = format!(
@@ -88,7 +89,7 @@ async fn the_pages_in_kubernetes_print_what_they_say() {
 
     let mut shell = Command::new("setpriv");
     shell.args(["--pdeathsig", "KILL", "--", "nsenter", "--target", &node.first_process().unwrap(), "--net", "--"]);
-    shell.args(["bash", "--noprofile", "--norc"]).current_dir(folder.path()).env("HOME", folder.path());
+    shell.args(ALONE).args(["bash", "--noprofile", "--norc"]).current_dir(folder.path()).env("HOME", folder.path());
     shell.env("KUBECONFIG", state.join("kubeconfig"));
     // kubectl and helm.
     let programs = std::env::var("KUBEBUILDER_ASSETS").context("KUBEBUILDER_ASSETS is not set").unwrap();
