@@ -120,14 +120,14 @@ fn start_gateway(parts: &Parts) -> Result<State> {
     let live = Live::start(broker, &args.gateway_name);
     let logs = Logs::start(pool.clone(), broker.clone(), live.clone(), &args.gateway_name, shutdown);
     // Losable by design: nobody waits for it.
-    let cache = Cache::connect(&args.redis_url, Check::detached("redis"))?;
+    let cache = Cache::connect(&args.redis_url, health.note("redis"))?;
     let token = ServiceTokenFile::new(&args.service_token_file);
     let state = State {
         pool: pool.clone(),
         logs: logs.clone(),
         live,
         outbox: outbox::start(pool.clone(), logs, shutdown),
-        users: Users::start(&args.users_grpc, token, shutdown)
+        users: Users::start(&args.users_grpc, token, health.note("user-service"), shutdown)
             .context("failed to prepare the connection to user-service")?,
         limiter: Limiter::new(cache, !args.no_rate_limits),
         verifier: verifier(args, health.gate("keys"))?,

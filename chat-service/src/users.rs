@@ -6,6 +6,7 @@ use contract::event::User;
 use proto::users::v1::users_client::UsersClient;
 use proto::users::v1::{GetUsersRequest, ReserveNamesRequest};
 use revocations::Revoked;
+use service::health::Check;
 use service::shutdown::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +46,7 @@ impl Users {
     pub(crate) fn start(
         url: &str,
         token: ServiceTokenFile,
+        check: Check,
         shutdown: &Shutdown,
     ) -> Result<Self, tonic::transport::Error> {
         let endpoint = Endpoint::from_shared(url.to_owned())?
@@ -60,7 +62,7 @@ impl Users {
         };
         let inner = Inner { channel: endpoint.connect_lazy(), token, revoked: Revoked::new() };
         let users = Self { inner: Arc::new(inner) };
-        tokio::spawn(revocations::follow(users.clone(), shutdown.token()));
+        tokio::spawn(revocations::follow(users.clone(), check, shutdown.token()));
         Ok(users)
     }
 

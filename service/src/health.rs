@@ -1,4 +1,5 @@
-//! Alive is not ready: `/healthz` says that the process answers, `/readyz` what it waits for, `/metrics` how it does.
+//! Alive is not ready: `/healthz` says that the process answers, `/readyz` what it waits for and what it works without, `/metrics` how
+//! it does.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,19 +35,28 @@ pub struct Check {
     name: &'static str,
     /// Why it is not ready; `None`: it is.
     reason: Arc<Mutex<Option<String>>>,
-    /// Only the start waits for it: what it says once it was ready is its own business.
-    gate: bool,
+    needed: Needed,
     passed: Arc<AtomicBool>,
 }
 
+/// When a program cannot do without a part.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needed {
+    Always,
+    AtTheStart,
+    Never,
+}
+
+/// What `/readyz` says: not ready because of each part that it waits for; at work without the others.
 #[derive(Serialize)]
 struct Report {
     ready: bool,
-    waiting: Vec<Waiting>,
+    waiting: Vec<Away>,
+    without: Vec<Away>,
 }
 
 #[derive(Serialize)]
-struct Waiting {
+struct Away {
     name: &'static str,
     reason: String,
 }
@@ -59,18 +69,24 @@ impl Health {
 
     /// Adds a check that is not ready yet.
     pub fn check(&self, name: &'static str) -> Check {
-        self.add(name, false)
+        self.add(name, Needed::Always)
     }
 
     /// Adds a check that only the start waits for. Where a server is shared by all copies of a program and each can do something
     /// without it, its outage must not take all of them out of service at once.
     pub fn gate(&self, name: &'static str) -> Check {
-        self.add(name, true)
+        self.add(name, Needed::AtTheStart)
     }
 
-    fn add(&self, name: &'static str, gate: bool) -> Check {
+    /// Adds a check of a part that the program can always do without, and says that it does.
+    pub fn note(&self, name: &'static str) -> Check {
+        self.add(name, Needed::Never)
+    }
+
+    fn add(&self, name: &'static str, needed: Needed) -> Check {
         let reason = Arc::new(Mutex::new(Some(STARTING.to_owned())));
-        let check = Check { name, reason, gate, passed: Arc::default() };
+        let check = Check { name, reason, needed, passed: Arc::default() };
+        check.measure(false);
         lock(&self.checks).push(check.clone());
         check
     }
@@ -81,12 +97,13 @@ impl Health {
     }
 
     fn report(&self) -> Report {
-        let waiting: Vec<Waiting> = lock(&self.checks)
-            .iter()
-            .filter(|check| !(check.gate && check.passed.load(Ordering::Relaxed)))
-            .filter_map(|check| Some(Waiting { name: check.name, reason: check.reason()? }))
-            .collect();
-        Report { ready: waiting.is_empty(), waiting }
+        let (mut waiting, mut without) = (Vec::new(), Vec::new());
+        for check in lock(&self.checks).iter() {
+            let Some(reason) = check.reason() else { continue };
+            let list = if check.is_needed() { &mut waiting } else { &mut without };
+            list.push(Away { name: check.name, reason });
+        }
+        Report { ready: waiting.is_empty(), waiting, without }
     }
 }
 
@@ -101,6 +118,7 @@ impl Check {
         let before = lock(&self.reason).take();
         self.passed.store(true, Ordering::Relaxed);
         if before.is_some() {
+            self.measure(true);
             tracing::info!(check = self.name, "ready");
         }
     }
@@ -111,6 +129,7 @@ impl Check {
         let mut current = lock(&self.reason);
         // Each reason is said once, not at every attempt.
         if current.as_deref() != Some(&reason) {
+            self.measure(false);
             tracing::warn!(check = self.name, reason, "not ready");
             *current = Some(reason);
         }
@@ -124,6 +143,19 @@ impl Check {
     /// Whether the part is ready.
     pub fn is_ready(&self) -> bool {
         lock(&self.reason).is_none()
+    }
+
+    fn is_needed(&self) -> bool {
+        match self.needed {
+            Needed::Always => true,
+            Needed::AtTheStart => !self.passed.load(Ordering::Relaxed),
+            Needed::Never => false,
+        }
+    }
+
+    /// `parlor_part_ready`, 1 or 0.
+    fn measure(&self, ready: bool) {
+        metrics::gauge!("parlor_part_ready", "part" => self.name).set(if ready { 1.0 } else { 0.0 });
     }
 }
 
@@ -162,7 +194,7 @@ async fn ready(State((health, shutdown)): State<(Health, Shutdown)>) -> Response
     let mut report = health.report();
     if shutdown.is_begun() {
         report.ready = false;
-        report.waiting.push(Waiting { name: "shutdown", reason: "stopping".to_owned() });
+        report.waiting.push(Away { name: "shutdown", reason: "stopping".to_owned() });
     }
     let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(report)).into_response()
@@ -197,11 +229,14 @@ mod tests {
     async fn ready_only_while_every_part_is_and_nobody_said_stop() {
         let (health, shutdown) = (Health::new(), Shutdown::new());
         let router = router(health.clone(), Metrics::detached("test").unwrap(), shutdown.clone());
-        assert_eq!(ask(&router, "/readyz").await, (StatusCode::OK, r#"{"ready":true,"waiting":[]}"#.to_owned()));
+        assert_eq!(
+            ask(&router, "/readyz").await,
+            (StatusCode::OK, r#"{"ready":true,"waiting":[],"without":[]}"#.to_owned())
+        );
 
         let (database, broker) = (health.check("database"), health.check("broker"));
         broker.ready();
-        let waiting = r#"{"ready":false,"waiting":[{"name":"database","reason":"starting"}]}"#;
+        let waiting = r#"{"ready":false,"waiting":[{"name":"database","reason":"starting"}],"without":[]}"#;
         assert_eq!(ask(&router, "/readyz").await, (StatusCode::SERVICE_UNAVAILABLE, waiting.to_owned()));
 
         database.ready();
@@ -219,7 +254,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_gate_keeps_the_start_and_nothing_after_it() {
+    async fn a_gate_keeps_the_start_and_nothing_after_it_but_says_what_is_away() {
         let health = Health::new();
         let router = router(health.clone(), Metrics::detached("test").unwrap(), Shutdown::new());
         let gate = health.gate("broker");
@@ -228,7 +263,10 @@ mod tests {
         assert!(status == StatusCode::SERVICE_UNAVAILABLE && body.contains("RabbitMQ is not reachable"), "{body}");
         gate.ready();
         gate.not_ready("RabbitMQ is not reachable");
-        assert_eq!(ask(&router, "/readyz").await.0, StatusCode::OK);
-        assert!(health.is_ready() && !gate.is_ready());
+        let note = health.note("redis");
+        let (status, body) = ask(&router, "/readyz").await;
+        let without = r#"{"ready":true,"waiting":[],"without":[{"name":"broker","reason":"RabbitMQ is not reachable"},{"name":"redis","reason":"starting"}]}"#;
+        assert_eq!((status, body.as_str()), (StatusCode::OK, without));
+        assert!(health.is_ready() && !gate.is_ready() && !note.is_ready());
     }
 }

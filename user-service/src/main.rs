@@ -74,8 +74,8 @@ async fn main() -> anyhow::Result<()> {
 
 /// Makes the state. Waits for no server: what is not there yet stands in `/readyz`.
 fn boot(args: &Args, own_tls: bool, health: &Health, shutdown: &Shutdown) -> anyhow::Result<App> {
-    let database = database::open(&args.database, PROGRAM_VERSION, health.check("postgres"), shutdown)?;
-    let cache = Cache::connect(&args.redis_url, health.check("redis"))?;
+    let database = database::open(&args.database, PROGRAM_VERSION, health.gate("postgres"), shutdown)?;
+    let cache = Cache::connect(&args.redis_url, health.gate("redis"))?;
     let keys_check = health.check("keys");
     if args.make_key {
         standalone::ensure_key(&args.keys)?;

@@ -2,6 +2,7 @@
 
 use super::{LIMIT, Users, UsersUnavailable};
 use proto::users::v1::{WatchRevocationsRequest, WatchRevocationsResponse};
+use service::health::Check;
 use service::retry::Backoff;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -66,16 +67,15 @@ impl Revoked {
 }
 
 /// Follows user-service for as long as the program runs.
-pub(super) async fn follow(users: Users, stop: CancellationToken) {
+pub(super) async fn follow(users: Users, check: Check, stop: CancellationToken) {
     let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     let mut version = 0;
     loop {
         let ended = tokio::select! {
             () = stop.cancelled() => return,
-            ended = follow_once(&users, &mut version, &mut backoff) => ended,
+            ended = follow_once(&users, &check, &mut version, &mut backoff) => ended,
         };
-        metrics::gauge!("parlor_revocations_followed").set(0.0);
-        tracing::warn!(error = %ended, "revoked sessions are not heard of, trying again");
+        check.not_ready(format!("revoked sessions are not heard of: {ended}"));
         tokio::select! {
             () = stop.cancelled() => return,
             () = sleep(backoff.next()) => {}
@@ -84,7 +84,7 @@ pub(super) async fn follow(users: Users, stop: CancellationToken) {
 }
 
 /// One connection, until it ends; says why.
-async fn follow_once(users: &Users, version: &mut u64, backoff: &mut Backoff) -> UsersUnavailable {
+async fn follow_once(users: &Users, check: &Check, version: &mut u64, backoff: &mut Backoff) -> UsersUnavailable {
     let mut updates = match open(users, *version).await {
         Ok(updates) => updates,
         Err(error) => return error,
@@ -92,7 +92,7 @@ async fn follow_once(users: &Users, version: &mut u64, backoff: &mut Backoff) ->
     loop {
         match updates.message().await {
             Ok(Some(update)) => {
-                metrics::gauge!("parlor_revocations_followed").set(1.0);
+                check.ready();
                 backoff.reset();
                 users.inner.revoked.take(&update, now());
                 *version = update.version;

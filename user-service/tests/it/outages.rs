@@ -32,7 +32,8 @@ async fn without_redis_nobody_signs_in_and_who_is_signed_in_goes_on() {
     app.get("/v1/me", &gone.text("access_token")).await.expect_problem(401, "unauthenticated", Some("revoked"));
     let logout = app.ask(Method::POST, "/v1/logout", Some(&alice.text("access_token")), None).await;
     logout.expect_problem(503, "unavailable", Some("sessions"));
-    wait_waiting_for(&app, "redis").await;
+    wait_away(&app, "redis").await;
+    assert_ready(&app).await;
     app.register("bob").await.expect(201);
 
     redis.revive().await;
@@ -44,7 +45,7 @@ async fn without_redis_nobody_signs_in_and_who_is_signed_in_goes_on() {
     // Sessions went with Redis: refreshing is over, by a definite answer.
     app.refresh(&alice.text("refresh_token")).await.expect(401);
     app.get("/v1/me", &alice.text("access_token")).await.expect(200);
-    wait_ready(&app).await;
+    wait_all_there(&app).await;
 }
 
 #[tokio::test]
@@ -87,7 +88,8 @@ async fn without_postgresql_sessions_go_on_and_accounts_are_unavailable() {
         app.get("/v1/me", &next.text("access_token")).await.expect_problem(503, "unavailable", Some("database"));
         assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
     }
-    wait_waiting_for(&app, "postgres").await;
+    wait_away(&app, "postgres").await;
+    assert_ready(&app).await;
     app.ask(Method::POST, "/v1/logout", Some(&next.text("access_token")), None).await.expect(204);
     proxy.refuse(false);
     wait::until(Duration::from_secs(20), "accounts can be read again", || async {
@@ -95,7 +97,7 @@ async fn without_postgresql_sessions_go_on_and_accounts_are_unavailable() {
     })
     .await
     .unwrap();
-    wait_ready(&app).await;
+    wait_all_there(&app).await;
 }
 
 #[tokio::test]
@@ -110,28 +112,37 @@ async fn it_starts_without_its_servers_and_says_what_it_waits_for() {
     })
     .await
     .unwrap();
-    let body = waiting(&app).await;
+    let body = away(&app).await;
     assert!(body.contains("postgres") && body.contains("redis") && !body.contains("nothing"), "{body}");
+    assert!(!app.client.get(format!("{}/readyz", app.address.health)).send().await.unwrap().status().is_success());
     app.ask(Method::GET, "/.well-known/jwks.json", None, None).await.expect(200);
     app.login("alice").await.expect_problem(503, "unavailable", Some("database"));
 }
 
-/// The body of `/readyz` while it is not ready.
-async fn waiting(app: &TestApp) -> String {
+/// What `/readyz` says is away; empty if nothing is.
+async fn away(app: &TestApp) -> String {
     let answer = app.client.get(format!("{}/readyz", app.address.health)).send().await.unwrap();
-    if answer.status() == 503 { answer.text().await.unwrap() } else { String::new() }
+    let body: serde_json::Value = answer.json().await.unwrap();
+    let lists = ["waiting", "without"].map(|list| body[list].as_array().unwrap().clone()).concat();
+    if lists.is_empty() { String::new() } else { serde_json::to_string(&lists).unwrap() }
 }
 
-async fn wait_waiting_for(app: &TestApp, name: &str) {
+/// Not ready would mean: out of service, with all other copies of the program.
+async fn assert_ready(app: &TestApp) {
+    let answer = app.client.get(format!("{}/readyz", app.address.health)).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+}
+
+async fn wait_away(app: &TestApp, name: &str) {
     wait::until(Duration::from_secs(10), "/readyz says what is away", || async {
-        Ok(waiting(app).await.contains(name).then_some(()))
+        Ok(away(app).await.contains(name).then_some(()))
     })
     .await
     .unwrap();
 }
 
-async fn wait_ready(app: &TestApp) {
-    wait::until(Duration::from_secs(15), "ready again", || async { Ok(waiting(app).await.is_empty().then_some(())) })
+async fn wait_all_there(app: &TestApp) {
+    wait::until(Duration::from_secs(15), "nothing is away", || async { Ok(away(app).await.is_empty().then_some(())) })
         .await
         .unwrap();
 }

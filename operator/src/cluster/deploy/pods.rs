@@ -56,6 +56,9 @@ pub(super) struct Asker {
 #[derive(Deserialize)]
 struct Readiness {
     waiting: Vec<Waiting>,
+    /// What it can do without for a while. Older programs do not say it.
+    #[serde(default)]
+    without: Vec<Waiting>,
 }
 
 /// What pods are asked with: straight, and not for long.
@@ -92,8 +95,9 @@ impl Asker {
     async fn waiting(&self, mut url: Url) -> reqwest::Result<Vec<Waiting>> {
         url.set_path("/readyz");
         // Not ready is an answer too, with a status of its own.
-        let readiness: Readiness = self.http.get(url).send().await?.json().await?;
-        Ok(readiness.waiting)
+        let Readiness { mut waiting, without } = self.http.get(url).send().await?.json().await?;
+        waiting.extend(without);
+        Ok(waiting)
     }
 
     async fn metrics(&self, mut url: Url) -> reqwest::Result<Metrics> {
