@@ -12,6 +12,7 @@ pub mod person;
 pub mod ports;
 pub mod program;
 pub mod proxy;
+pub mod rawlog;
 pub mod rig;
 pub mod schema;
 pub mod scratch;

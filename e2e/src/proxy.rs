@@ -176,7 +176,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             Language::Http => Box::new(http::observer(shared.requests.clone())),
             Language::Unknown => Box::new(|_| ()),
         };
-        tokio::spawn(async move { link.carry(client, server, observer).await });
+        let sieve = (shared.language == Language::Amqp).then(amqp::Sieve::default);
+        tokio::spawn(async move { link.carry(client, server, observer, sieve).await });
     }
 }
 

@@ -293,6 +293,14 @@ impl Rig {
         Ok(Socket::connect(&self.gateway(gateway).socket, &person.access_token).await?.0)
     }
 
+    /// What gateway `index` counts under this name, all labels together.
+    pub async fn metric(&self, index: usize, name: &str) -> Result<f64> {
+        let url = format!("{}/metrics", self.gateway(index).health);
+        let text = self.http.get(url).send().await?.error_for_status()?.text().await?;
+        let samples = text.lines().filter_map(|line| line.strip_prefix(name)?.rsplit_once(' '));
+        samples.map(|(_, value)| value.parse::<f64>().with_context(|| format!("{name} is {value}"))).sum()
+    }
+
     /// Everything that the programs have written so far.
     pub fn logs(&self) -> String {
         let running = self.users.iter().chain(&self.gateways).chain(&self.operator);

@@ -27,6 +27,8 @@ pub struct Options {
     pub gateways: u16,
     /// The folder of manifests; the example rooms without one.
     pub rooms: Option<PathBuf>,
+    /// More flags of `up`.
+    pub flags: &'static [&'static str],
 }
 
 /// A running stack.
@@ -52,6 +54,7 @@ impl Stack {
         if let Some(rooms) = &options.rooms {
             args.extend(["--rooms".to_owned(), rooms.display().to_string()]);
         }
+        args.extend(options.flags.iter().map(|flag| (*flag).to_owned()));
         Self::start(args).await
     }
 

@@ -16,7 +16,7 @@ const DOWN_LIMIT: Duration = Duration::from_mins(3);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_stack_is_looked_at_restarted_in_part_and_leaves_nothing() {
-    let mut stack = Stack::up(&Options { gateways: 1, rooms: None }).await.unwrap();
+    let mut stack = Stack::up(&Options { gateways: 1, ..Options::default() }).await.unwrap();
     a_second_up_is_refused_with_its_reason(&stack).await;
     a_taken_port_names_its_holder(&stack);
     logs_and_status_tell_of_a_process(&stack).await;

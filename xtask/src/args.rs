@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand};
 
-use crate::layout::{Layout, MAX_GATEWAYS};
+use crate::layout::{Layout, MAX_GATEWAYS, Size};
 
 /// The project's commands. `cargo xtask up` is the one to begin with.
 #[derive(Parser)]
@@ -40,6 +40,8 @@ pub(crate) enum Command {
     ScalingSim,
     /// Run every check and test, with the time of each step
     Test(TestOptions),
+    /// Kill and freeze every part under load, one after the other, and compare what everybody saw
+    Faults(FaultsOptions),
     /// Wait for the end of standard input, then stop a stack; started by the commands above
     #[command(hide = true)]
     Guard(GuardOptions),
@@ -124,6 +126,12 @@ pub(crate) struct UpOptions {
     /// In a folder and on ports of its own, and removed at the end of standard input; for tests
     #[arg(long, hide = true, conflicts_with_all = ["detach", "state", "port_offset"])]
     pub(crate) scratch: bool,
+    /// Run the historian as a process of its own
+    #[arg(long)]
+    pub(crate) split_roles: bool,
+    /// Let everybody send and sign in as often as they like; for load
+    #[arg(long)]
+    pub(crate) no_rate_limits: bool,
     #[command(flatten)]
     later: Later,
 }
@@ -134,12 +142,6 @@ struct Later {
     /// Not built yet
     #[arg(long)]
     tls: bool,
-    /// Not built yet
-    #[arg(long)]
-    split_roles: bool,
-    /// Not built yet
-    #[arg(long)]
-    no_rate_limits: bool,
     /// Not built yet
     #[arg(long, value_name = "URL")]
     notify_webhook: Option<String>,
@@ -155,8 +157,10 @@ pub(crate) enum Extent {
 
 /// A whole stack.
 pub(crate) struct Whole {
-    /// How many chat-service processes.
-    pub(crate) gateways: u16,
+    /// How many programs.
+    pub(crate) size: Size,
+    /// Whether nobody is limited.
+    pub(crate) no_rate_limits: bool,
     /// The manifests' folder, absolute. It is there.
     pub(crate) rooms: PathBuf,
     /// Whether the programs are built before.
@@ -171,16 +175,12 @@ impl UpOptions {
             return Ok(Extent::Servers);
         }
         let rooms = self.rooms(layout)?;
-        Ok(Extent::Whole(Whole { gateways: self.gateways, rooms, build: !self.no_build }))
+        let size = Size { gateways: self.gateways, split_roles: self.split_roles };
+        Ok(Extent::Whole(Whole { size, no_rate_limits: self.no_rate_limits, rooms, build: !self.no_build }))
     }
 
     fn check(&self) -> Result<()> {
-        let later = [
-            ("--tls", self.later.tls),
-            ("--split-roles", self.later.split_roles),
-            ("--no-rate-limits", self.later.no_rate_limits),
-            ("--notify-webhook", self.later.notify_webhook.is_some()),
-        ];
+        let later = [("--tls", self.later.tls), ("--notify-webhook", self.later.notify_webhook.is_some())];
         for (flag, given) in later {
             if given {
                 bail!("{flag} is not built yet; leave the flag out");
@@ -232,7 +232,7 @@ pub(crate) struct DownOptions {
 pub(crate) struct ProcessOptions {
     #[command(flatten)]
     pub(crate) place: Place,
-    /// gateway-1, gateway-2, …, user-service, operator, postgres, redis or rabbitmq
+    /// gateway-1, gateway-2, …, historian, user-service, operator, postgres, redis or rabbitmq
     pub(crate) process: String,
 }
 
@@ -241,7 +241,7 @@ pub(crate) struct ProcessOptions {
 pub(crate) struct LogsOptions {
     #[command(flatten)]
     pub(crate) place: Place,
-    /// gateway-1, gateway-2, …, user-service, operator, postgres, redis or rabbitmq
+    /// gateway-1, gateway-2, …, historian, user-service, operator, postgres, redis or rabbitmq
     pub(crate) process: String,
     /// Go on printing what is added
     #[arg(short, long)]
@@ -271,6 +271,14 @@ pub(crate) struct TestOptions {
     pub(crate) keep_going: bool,
 }
 
+/// Flags of `faults`.
+#[derive(Args)]
+pub(crate) struct FaultsOptions {
+    /// How many messages each scene sends; a multiple of 16
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    pub(crate) messages: u32,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -285,7 +293,7 @@ mod tests {
 
     #[test]
     fn flags_of_parts_that_are_not_built_are_refused_by_name() {
-        for flags in [&["--tls"][..], &["--split-roles"], &["--no-rate-limits"], &["--notify-webhook", "http://x/"]] {
+        for flags in [&["--tls"][..], &["--notify-webhook", "http://x/"]] {
             let error = up(flags).check().unwrap_err();
             assert!(error.to_string().starts_with(&format!("{} is not built yet", flags[0])), "{error}");
         }

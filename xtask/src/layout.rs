@@ -20,6 +20,20 @@ pub(crate) struct Layout {
     offset: u16,
 }
 
+/// How many programs a stack has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size {
+    /// chat-service processes that serve people.
+    pub(crate) gateways: u16,
+    /// The historian is a process of its own.
+    pub(crate) split_roles: bool,
+}
+
+impl Size {
+    /// Nothing has more.
+    pub(crate) const LARGEST: Self = Self { gateways: MAX_GATEWAYS, split_roles: true };
+}
+
 /// The three ports of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ProgramPorts {
@@ -54,6 +68,11 @@ impl Layout {
     pub(crate) fn gateway(&self, number: u16) -> ProgramPorts {
         let step = (number - 1) * 100;
         ProgramPorts { http: self.port(8080 + step), grpc: self.port(9090 + step), health: self.port(8090 + step) }
+    }
+
+    /// Where the historian says how it is, where that is a process of its own; it serves nothing else.
+    pub(crate) fn historian(&self) -> u16 {
+        self.port(8092)
     }
 
     /// Ports of user-service.
@@ -96,16 +115,19 @@ impl Layout {
         self.port(4379)
     }
 
-    /// Every port that a stack with so many gateways listens on, with the process that will hold it.
-    pub(crate) fn ports(&self, gateways: u16) -> Vec<(u16, String)> {
+    /// Every port that a stack of this size listens on, with the process that will hold it.
+    pub(crate) fn ports(&self, size: Size) -> Vec<(u16, String)> {
         let mut ports = self.server_ports();
         ports.push((self.operator(), "operator".into()));
         let mut program = |ports_of: ProgramPorts, name: &str| {
             ports.extend([ports_of.http, ports_of.grpc, ports_of.health].map(|port| (port, name.to_owned())));
         };
         program(self.users(), "user-service");
-        for number in 1..=gateways {
+        for number in 1..=size.gateways {
             program(self.gateway(number), &format!("gateway-{number}"));
+        }
+        if size.split_roles {
+            ports.push((self.historian(), "historian".into()));
         }
         ports
     }
@@ -199,13 +221,13 @@ mod tests {
         assert_eq!(layout.gateway(1), ProgramPorts { http: 8080, grpc: 9090, health: 8090 });
         assert_eq!(layout.gateway(2), ProgramPorts { http: 8180, grpc: 9190, health: 8190 });
         assert_eq!(layout.users(), ProgramPorts { http: 8081, grpc: 9091, health: 8091 });
-        assert_eq!(layout.operator(), 8082);
+        assert_eq!((layout.operator(), layout.historian()), (8082, 8092));
         assert_eq!((layout.postgres(), layout.redis(), layout.amqp(), layout.management()), (5442, 6389, 5682, 15682));
     }
 
     #[test]
-    fn no_port_is_given_twice_even_with_the_most_gateways() {
-        let ports = layout(1000).ports(MAX_GATEWAYS);
+    fn no_port_is_given_twice_even_in_the_largest_stack() {
+        let ports = layout(1000).ports(Size::LARGEST);
         let different: BTreeSet<u16> = ports.iter().map(|(port, _)| *port).collect();
         assert_eq!(different.len(), ports.len());
     }

@@ -5,6 +5,7 @@ mod args;
 mod cargo;
 mod demo;
 mod down;
+mod faults;
 mod foreground;
 mod generate;
 mod guard;
@@ -66,6 +67,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Tools => tools::print_for_tour(),
         Command::ScalingSim => scaling_sim::run(),
         Command::Test(options) => test::run(&options),
+        Command::Faults(options) => faults::run(&options),
         Command::Guard(options) => guard::run(&options),
     }
 }

@@ -60,7 +60,7 @@ fn again(layout: &Layout, name: &str) -> Result<()> {
 }
 
 fn uses_token(name: &str) -> bool {
-    name == "operator" || name.starts_with("gateway-")
+    name == "operator" || name == "historian" || name.starts_with("gateway-")
 }
 
 /// The token holds a day, a stack may run longer.

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use anyhow::{Context, Result, anyhow, bail};
 use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::layout::{Layout, MAX_GATEWAYS};
+use crate::layout::{Layout, Size};
 use crate::{ports, up};
 
 /// Above everything else that a machine of developers usually runs.
@@ -35,7 +35,7 @@ impl Scratch {
             let port = FIRST_RESERVATION + u16::try_from(index)?;
             let Ok(reservation) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) else { continue };
             let layout = Layout::new(Some(state.clone()), offsets[index])?;
-            if ports::all_free(&layout.ports(MAX_GATEWAYS)) {
+            if ports::all_free(&layout.ports(Size::LARGEST)) {
                 up::make_folders(&layout)?;
                 return Ok(Self { layout, _reservation: reservation });
             }
@@ -46,7 +46,7 @@ impl Scratch {
 
 /// Offsets under which no port of one stack is a port of another: a plain random one would let two stacks meet.
 fn disjoint_offsets() -> Result<Vec<u16>> {
-    let ports: Vec<u16> = Layout::new(None, 0)?.ports(MAX_GATEWAYS).into_iter().map(|(port, _)| port).collect();
+    let ports: Vec<u16> = Layout::new(None, 0)?.ports(Size::LARGEST).into_iter().map(|(port, _)| port).collect();
     let mut taken = BTreeSet::new();
     let mut offsets = Vec::new();
     for offset in FIRST_OFFSET..=LAST_OFFSET {
@@ -80,7 +80,7 @@ mod tests {
         let offsets = disjoint_offsets().unwrap();
         assert!(offsets.len() >= 20, "{}", offsets.len());
         let all =
-            |offset: u16| Layout::new(None, offset).unwrap().ports(MAX_GATEWAYS).into_iter().map(|(port, _)| port);
+            |offset: u16| Layout::new(None, offset).unwrap().ports(Size::LARGEST).into_iter().map(|(port, _)| port);
         let ports: Vec<u16> = offsets.iter().flat_map(|offset| all(*offset)).collect();
         assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), ports.len());
         assert!(ports.iter().all(|port| *port < FIRST_RESERVATION));

@@ -70,7 +70,7 @@ pub(crate) fn start(layout: Layout, extent: &Extent) -> Result<Stack> {
     refuse_second(&layout)?;
     let ports = match extent {
         Extent::Servers => layout.server_ports(),
-        Extent::Whole(whole) => layout.ports(whole.gateways),
+        Extent::Whole(whole) => layout.ports(whole.size),
     };
     ports::require_free(&ports)?;
     make_folders(&layout)?;
@@ -121,13 +121,13 @@ impl Stack {
 
     fn bring_up_programs(&mut self, whole: &Whole, secrets: &Secrets) -> Result<()> {
         let layout = self.layout.clone();
-        let programs = Programs { layout: &layout, secrets, gateways: whole.gateways };
+        let programs = Programs { layout: &layout, secrets, whole };
         keys::ensure(&layout)?;
         let token = keys::write_service_token(&layout, &programs.issuer())?;
         write_private(&layout.env(), &env_file(&layout, secrets, Some(&token)))?;
         self.start_programs(&programs, whole)?;
         self.await_rooms()?;
-        self.greet(&programs);
+        self.greet(whole);
         Ok(())
     }
 
@@ -137,12 +137,18 @@ impl Stack {
         // Before the operator, which reserves every name in a manifest that nobody holds.
         demo::register(&programs.issuer())?;
         self.children.start(&self.layout, "operator", &programs.operator(&whole.rooms))?;
-        for number in 1..=programs.gateways {
+        for number in 1..=whole.size.gateways {
             self.children.start(&self.layout, &format!("gateway-{number}"), &programs.gateway(number))?;
         }
+        if whole.size.split_roles {
+            self.children.start(&self.layout, "historian", &programs.historian())?;
+        }
         self.ready("operator", &format!("http://localhost:{}/status", self.layout.operator()))?;
-        for number in 1..=programs.gateways {
+        for number in 1..=whole.size.gateways {
             self.ready(&format!("gateway-{number}"), &programs::public(self.layout.gateway(number)))?;
+        }
+        if whole.size.split_roles {
+            self.ready("historian", &format!("http://localhost:{}/readyz", self.layout.historian()))?;
         }
         Ok(())
     }
@@ -156,9 +162,9 @@ impl Stack {
         Ok(())
     }
 
-    fn greet(&self, programs: &Programs) {
+    fn greet(&self, whole: &Whole) {
         println!("\n{}\n", self.progress.times());
-        for number in 1..=programs.gateways {
+        for number in 1..=whole.size.gateways {
             println!("Open {}/", programs::public(self.layout.gateway(number)));
         }
         let names = demo::ACCOUNTS.map(|(name, _)| name).join(", ");

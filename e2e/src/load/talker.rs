@@ -30,9 +30,29 @@ const TURN: Duration = Duration::from_millis(5);
 pub struct Progress {
     acknowledged: watch::Sender<usize>,
     disturbances: AtomicUsize,
+    /// How many messages each may have begun; 0 is no limit.
+    held_at: AtomicUsize,
 }
 
 impl Progress {
+    /// Nobody begins more messages than so many of their own, until [`Self::release`].
+    pub fn hold_at(&self, count: usize) {
+        self.held_at.store(count, Ordering::Relaxed);
+    }
+
+    /// They go on.
+    pub fn release(&self) {
+        self.hold_at(0);
+    }
+
+    /// How many of `count` may be begun now.
+    fn allows(&self, count: usize) -> usize {
+        match self.held_at.load(Ordering::Relaxed) {
+            0 => count,
+            limit => count.min(limit),
+        }
+    }
+
     /// Waits until so many messages were acknowledged.
     pub async fn reaches(&self, count: usize) -> Result<()> {
         let mut changes = self.acknowledged.subscribe();
@@ -126,7 +146,7 @@ impl Talker {
     /// Until everything is acknowledged or the connection ends.
     async fn converse(&self, socket: &mut Socket, talk: &mut Talk, progress: &Progress) -> Result<()> {
         while talk.acknowledged.len() < self.count && talk.last.elapsed() < PATIENCE {
-            if self.send_due(socket, talk).await.is_err() {
+            if self.send_due(socket, talk, progress).await.is_err() {
                 return Ok(());
             }
             match socket.poll(TURN).await {
@@ -139,7 +159,7 @@ impl Talker {
     }
 
     /// First what waits to be sent again, in order, then new ones as far as the window allows.
-    async fn send_due(&self, socket: &mut Socket, talk: &mut Talk) -> Result<()> {
+    async fn send_due(&self, socket: &mut Socket, talk: &mut Talk, progress: &Progress) -> Result<()> {
         let now = Instant::now();
         let due = |pending: &Pending| matches!(pending.state, State::Resting(until) if until <= now);
         let again: Vec<usize> =
@@ -150,7 +170,7 @@ impl Talker {
             talk.sent(index, command);
         }
         let paced = talk.start.elapsed().as_millis() * u128::from(self.pace) / 1_000;
-        let allowed = usize::try_from(paced).unwrap_or(usize::MAX).saturating_add(1).min(self.count);
+        let allowed = usize::try_from(paced).unwrap_or(usize::MAX).saturating_add(1).min(progress.allows(self.count));
         while talk.pending.len() < self.window && talk.next < allowed {
             let (index, id) = (talk.next, Uuid::now_v7().to_string());
             talk.next += 1;

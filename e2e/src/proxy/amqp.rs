@@ -1,4 +1,5 @@
-//! Reads AMQP 0.9.1 frames of a client as they pass, just enough to tell a connection that consumes from one that publishes.
+//! Reads AMQP 0.9.1 frames as they pass: a client's, just enough to tell a connection that consumes from one that publishes; a
+//! server's, to take messages out.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -29,8 +30,11 @@ impl Seen {
 }
 
 const METHOD_FRAME: u8 = 1;
+const HEADER_FRAME: u8 = 2;
+const BODY_FRAME: u8 = 3;
 const BASIC_CONSUME: [u8; 4] = [0, 60, 0, 20];
 const BASIC_PUBLISH: [u8; 4] = [0, 60, 0, 40];
+const BASIC_DELIVER: [u8; 4] = [0, 60, 0, 60];
 /// `AMQP` and the version, once.
 const GREETING_BYTES: usize = 8;
 /// Type, channel, size; and the mark at the end.
@@ -75,21 +79,67 @@ impl Frames {
             self.left.drain(..GREETING_BYTES);
             self.greeted = true;
         }
-        let mut at = 0;
-        while let Some(head) = self.left.get(at..at + HEAD_BYTES) {
-            let size = u32::from_be_bytes([head[3], head[4], head[5], head[6]]) as usize;
-            let end = at + HEAD_BYTES + size;
-            // With the mark at its end: else that would be taken for the next frame's first byte.
-            let (Some(payload), true) = (self.left.get(at + HEAD_BYTES..end), self.left.len() > end) else { break };
-            if head[0] == METHOD_FRAME
-                && let Some(method) = payload.first_chunk::<4>()
-            {
-                tell(*method, &short_string(payload.get(6..).unwrap_or_default()));
+        while let Some(frame) = whole(&mut self.left) {
+            if let Some(method) = frame.method() {
+                tell(method, &short_string(frame.payload().get(6..).unwrap_or_default()));
             }
-            at = end + 1;
         }
-        self.left.drain(..at);
     }
+}
+
+/// Takes deliveries out of what a server sends, whole.
+#[derive(Default)]
+pub(super) struct Sieve {
+    left: Vec<u8>,
+    /// Channels whose header and body frames belong to a delivery that was taken out.
+    taken: BTreeSet<[u8; 2]>,
+}
+
+impl Sieve {
+    /// What of `bytes`, and of those before it, goes on.
+    pub(super) fn pass(&mut self, bytes: &[u8], deliveries: bool) -> Vec<u8> {
+        self.left.extend_from_slice(bytes);
+        let mut passing = Vec::with_capacity(self.left.len());
+        while let Some(frame) = whole(&mut self.left) {
+            if let Some(method) = frame.method() {
+                self.taken.remove(&frame.channel());
+                if method == BASIC_DELIVER && !deliveries {
+                    self.taken.insert(frame.channel());
+                }
+            }
+            let content = matches!(frame.0[0], METHOD_FRAME | HEADER_FRAME | BODY_FRAME);
+            if !(content && self.taken.contains(&frame.channel())) {
+                passing.extend(frame.0);
+            }
+        }
+        passing
+    }
+}
+
+/// A frame from its type to the mark at its end.
+struct Frame(Vec<u8>);
+
+impl Frame {
+    fn channel(&self) -> [u8; 2] {
+        [self.0[1], self.0[2]]
+    }
+
+    fn payload(&self) -> &[u8] {
+        &self.0[HEAD_BYTES..self.0.len() - 1]
+    }
+
+    fn method(&self) -> Option<[u8; 4]> {
+        (self.0[0] == METHOD_FRAME).then(|| self.payload().first_chunk().copied()).flatten()
+    }
+}
+
+/// The first frame of `bytes`, if all of it is there.
+fn whole(bytes: &mut Vec<u8>) -> Option<Frame> {
+    let head = bytes.first_chunk::<HEAD_BYTES>()?;
+    let size = u32::from_be_bytes([head[3], head[4], head[5], head[6]]) as usize;
+    // With the mark at its end: else that would be taken for the next frame's first byte.
+    let end = HEAD_BYTES + size + 1;
+    (bytes.len() >= end).then(|| Frame(bytes.drain(..end).collect()))
 }
 
 fn short_string(bytes: &[u8]) -> String {
@@ -106,7 +156,11 @@ mod tests {
         payload.extend([0, 0, u8::try_from(name.len()).unwrap()]);
         payload.extend(name.as_bytes());
         payload.extend([0, 0]);
-        let mut bytes = vec![METHOD_FRAME, 0, 1];
+        of(METHOD_FRAME, 1, &payload)
+    }
+
+    fn of(kind: u8, channel: u8, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![kind, 0, channel];
         bytes.extend(u32::try_from(payload.len()).unwrap().to_be_bytes());
         bytes.extend(payload);
         bytes.push(0xCE);
@@ -125,6 +179,23 @@ mod tests {
             }
             assert!(seen.reads_logs() && seen.writes_logs(), "{seen:?}");
             assert_eq!(seen.published, 1);
+        }
+    }
+    #[test]
+    fn deliveries_are_taken_out_whole_and_nothing_else_is() {
+        const CONSUME_OK: [u8; 4] = [0, 60, 0, 21];
+        let delivery = [of(METHOD_FRAME, 1, &BASIC_DELIVER), of(HEADER_FRAME, 1, b"head")].concat();
+        let body = of(BODY_FRAME, 1, b"body");
+        let others = [of(METHOD_FRAME, 2, &CONSUME_OK), of(8, 0, b""), of(BODY_FRAME, 2, b"got")].concat();
+        let after = of(METHOD_FRAME, 1, &CONSUME_OK);
+        let bytes = [&delivery[..], &others, &body, &after].concat();
+        for size in [1, 5, bytes.len()] {
+            let sifted = |deliveries: bool| {
+                let mut sieve = Sieve::default();
+                bytes.chunks(size).flat_map(|piece| sieve.pass(piece, deliveries)).collect::<Vec<_>>()
+            };
+            assert_eq!(sifted(true), bytes);
+            assert_eq!(sifted(false), [&others[..], &after].concat());
         }
     }
 }

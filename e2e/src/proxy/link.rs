@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::Observer;
-use super::amqp::Seen;
+use super::amqp::{Seen, Sieve};
 
 /// Which way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub enum Flow {
     Hold,
     /// Each piece waits so long.
     Delay(Duration),
+    /// All but the messages that RabbitMQ delivers: those are lost. Before another server everything passes.
+    WithoutDeliveries,
 }
 
 pub(super) struct Link {
@@ -71,13 +73,25 @@ impl Link {
     }
 
     /// Until either side ends or the link is cut.
-    pub(super) async fn carry(&self, mut client: TcpStream, mut server: TcpStream, mut observer: Observer) {
+    pub(super) async fn carry(
+        &self,
+        mut client: TcpStream,
+        mut server: TcpStream,
+        mut observer: Observer,
+        mut sieve: Option<Sieve>,
+    ) {
         let (client_read, client_write) = client.split();
         let (server_read, server_write) = server.split();
         let mut cut = self.cut.subscribe();
+        let observe = |bytes: &mut Vec<u8>, _| observer(bytes);
+        let sift = |bytes: &mut Vec<u8>, flow| {
+            if let Some(sieve) = &mut sieve {
+                *bytes = sieve.pass(bytes, flow != Flow::WithoutDeliveries);
+            }
+        };
         tokio::select! {
-            () = pump(client_read, server_write, self.to_server.subscribe(), |bytes| observer(bytes)) => {}
-            () = pump(server_read, client_write, self.to_client.subscribe(), |_| ()) => {}
+            () = pump(client_read, server_write, self.to_server.subscribe(), observe) => {}
+            () = pump(server_read, client_write, self.to_client.subscribe(), sift) => {}
             _ = cut.wait_for(|cut| *cut) => {}
         }
         self.cut();
@@ -88,20 +102,21 @@ async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     mut flow: watch::Receiver<Flow>,
-    mut observe: impl FnMut(&[u8]),
+    mut look: impl FnMut(&mut Vec<u8>, Flow),
 ) {
-    let mut buffer = vec![0; 16 * 1024];
     loop {
-        let count = match from.read(&mut buffer).await {
-            Ok(count) if count > 0 => count,
+        let mut piece = Vec::with_capacity(16 * 1024);
+        match from.read_buf(&mut piece).await {
+            Ok(count) if count > 0 => {}
             _ => return,
-        };
-        observe(&buffer[..count]);
+        }
+        let now = *flow.borrow();
+        look(&mut piece, now);
         let Ok(now) = flow.wait_for(|flow| *flow != Flow::Hold).await.map(|flow| *flow) else { return };
         if let Flow::Delay(time) = now {
             tokio::time::sleep(time).await;
         }
-        if to.write_all(&buffer[..count]).await.is_err() {
+        if to.write_all(&piece).await.is_err() {
             return;
         }
     }

@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod grpc;
+mod logs;
 mod manifests;
 mod once;
+mod outages;
 mod refusals;
 mod resume;
 mod rooms;

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use e2e::checker::Acknowledged;
-use e2e::load::{Progress, Talker, replay};
+use e2e::checker::{Acknowledged, ordinal};
+use e2e::load::{self, Progress, Talker, replay};
 use e2e::person::Person;
-use e2e::rig::Rig;
+use e2e::proxy::Proxy;
+use e2e::rawlog::RawLog;
+use e2e::rig::{LogRow, Rig, Wiring, stored};
 use e2e::socket::Socket;
 use serde_json::{Value, json};
 
@@ -144,7 +146,9 @@ async fn a_reader_that_is_too_slow_loses_nothing() {
             }
             Ok(frame) => assert!(frame.get("disconnect").is_some(), "{frame}"),
             Err(_) => {
-                assert_eq!(socket.closed(SOON).await.unwrap(), 3008);
+                // The frame that says 3008 may find no room in a connection that is full: then it just ends.
+                let code = socket.closed(SOON).await.unwrap();
+                assert!([3008, 1006].contains(&code), "{code}");
                 lagged = true;
                 socket = rig.socket(0, &slow).await.unwrap();
                 break;
@@ -154,4 +158,69 @@ async fn a_reader_that_is_too_slow_loses_nothing() {
     assert!(lagged, "it was not slow enough: this shows nothing");
     got.extend(replay(&mut socket, ROOM, &epoch, pos, last).await.unwrap());
     assert_eq!(ids(&got), ids_sent(&sent));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resume_from_inside_a_message_of_many_events_is_exact() {
+    let mut rig = Rig::chat(1, &[ROOM]).await.unwrap();
+    let anna = rig.member("anna", ROOM).await.unwrap();
+    let sent = fill(&rig, &anna, 1_000, 10).await;
+    let pool = rig.database.pool().await.unwrap();
+    let log = LogRow::newest(&pool, ROOM).await.unwrap();
+    let messages = RawLog::connect(&rig.vhost.admin_url).await.unwrap().read(&log.stream).await.unwrap();
+    let sizes: Vec<usize> = messages.iter().map(|message| message.events().unwrap().len()).collect();
+    let (largest, size) = sizes.iter().enumerate().max_by_key(|(_, size)| **size).unwrap();
+    assert!(*size > 1, "no message holds more than one event, so this shows nothing: {sizes:?}");
+    println!("{} events in {} messages, {size} at most", sizes.iter().sum::<usize>(), sizes.len());
+
+    let in_order = ids_sent(&sent);
+    let last = sent.iter().map(|one| one.place.1).max().unwrap();
+    stored(&pool, ROOM, (ordinal(&log.epoch).unwrap(), last), SOON).await.unwrap();
+    // A gateway that was not there has nothing in its ring: it has to ask the database.
+    let cold = rig.start_gateway(&rig.wiring()).await.unwrap();
+    let offset = messages[largest].offset;
+    for gateway in [0, cold] {
+        for index in [0, size / 2, size - 1] {
+            let pos = contract::position::pos(offset, index);
+            let mut socket = rig.socket(gateway, &anna).await.unwrap();
+            let events = replay(&mut socket, ROOM, &log.epoch, pos, last).await.unwrap();
+            let after = sent.iter().filter(|one| one.place.1 > pos).count();
+            assert_eq!(ids(&events), in_order[in_order.len() - after..], "from index {index} on gateway {gateway}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_historian_stopped_and_the_ring_evicted_a_resume_of_5_000_events_is_exact_from_the_stream() {
+    let mut rig = Rig::chat_split(1, &[ROOM]).await.unwrap();
+    let anna = rig.member("anna", ROOM).await.unwrap();
+    let (_, before) = rig.socket(0, &anna).await.unwrap().said(ROOM, "before").await.unwrap();
+    let epoch = before["epoch"].as_str().unwrap();
+    let pool = rig.database.pool().await.unwrap();
+    let at = before["pos"].as_u64().unwrap();
+    // Ten megabytes: more than any ring holds. Half of it is stored, and the gateways keep the other half until it is.
+    let mut sent = fill(&rig, &anna, 2_500, 2_000).await;
+    let half = sent.iter().map(|one| one.place).max().unwrap();
+    stored(&pool, ROOM, half, Duration::from_mins(1)).await.unwrap();
+    rig.gateways[1].program.kill().unwrap();
+    sent.extend(fill(&rig, &anna, 2_500, 2_000).await);
+    let last = sent.iter().map(|one| one.place.1).max().unwrap();
+    assert_eq!(load::messages(&pool, ROOM).await.unwrap().messages.len(), 2_501, "somebody stored without a historian");
+
+    let postgres = Proxy::start(&rig.database.url).await.unwrap();
+    let wiring = Wiring { roles: "gateway", database_url: postgres.url(&rig.database.url), ..rig.wiring() };
+    let cold = rig.start_gateway(&wiring).await.unwrap();
+    let exact = async |gateway: usize| {
+        let mut socket = rig.socket(gateway, &anna).await.unwrap();
+        let events = replay(&mut socket, ROOM, epoch, at, last).await.unwrap();
+        assert_eq!(ids(&events), ids_sent(&sent), "on gateway {gateway}");
+    };
+    exact(0).await;
+    exact(cold).await;
+    // What is stored has to come from the stream too when the database does not answer.
+    postgres.refuse(true);
+    postgres.cut_where(|_| true);
+    exact(cold).await;
+    let pages = rig.metric(cold, "parlor_log_replay_pages_total{source=\"stream\"}").await.unwrap();
+    assert!(pages > 0.0, "nothing was read from the stream");
 }

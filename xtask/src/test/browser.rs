@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::args::{Extent, Whole};
 use crate::guard::{AtTheEnd, Guard};
-use crate::layout::Layout;
+use crate::layout::{Layout, Size};
 use crate::scratch::Scratch;
 use crate::{up, wait, web};
 
@@ -23,7 +23,8 @@ pub(crate) fn run(layout: &Layout, xtask: &Path) -> Result<()> {
     web::packages(layout, &mut |line| println!("{line}"))?;
     let scratch = Scratch::new("browser")?;
     let guard = Guard::over(&scratch.layout, AtTheEnd::Remove)?;
-    let whole = Whole { gateways: 2, rooms: layout.root.join("examples/rooms"), build: false };
+    let size = Size { gateways: 2, split_roles: false };
+    let whole = Whole { size, no_rate_limits: false, rooms: layout.root.join("examples/rooms"), build: false };
     let stack = up::start(scratch.layout.clone(), &Extent::Whole(whole))?;
     let address = |number| format!("http://localhost:{}", stack.layout.gateway(number).http);
     let pictures = layout.root.join("target/xtask/browser");
