@@ -231,6 +231,8 @@ async fn watch_health(inner: std::sync::Weak<Inner>, check: Check, ended: tokio_
             check.not_ready("no connection to the broker for publishing");
         } else if !inner.nodes.iter().any(Node::is_connected) {
             check.not_ready("no connection to the broker for reading");
+        } else if inner.publisher.is_blocked() {
+            check.not_ready("the broker takes no messages (alarm): it lacks memory or disk");
         } else {
             check.ready();
         }

@@ -1,7 +1,7 @@
 //! A stack for one test, through the xtask that runs the tests: own servers and programs, own ports, killed and started again part
 //! by part. Nothing of it outlives the test, however that ends: the stack goes when its standard input is closed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use crate::signal::{self, Signal};
 const UP_LIMIT: Duration = Duration::from_mins(4);
 /// A gateway may drain before it restarts.
 const RESTART_LIMIT: Duration = Duration::from_mins(3);
+const RABBITMQCTL_LIMIT: Duration = Duration::from_mins(1);
 
 /// How a stack is started.
 #[derive(Debug, Clone, Default)]
@@ -120,6 +121,26 @@ impl Stack {
     pub async fn restart(&self, process: &str) -> Result<()> {
         let output = self.xtask("restart", &[process], RESTART_LIMIT).await?;
         ensure!(output.status.success(), "restart {process}: {}", said(&output));
+        Ok(())
+    }
+
+    /// RabbitMQ's own command for this broker, which is the one beside its server.
+    pub async fn rabbitmqctl(&self, args: &[&str]) -> Result<()> {
+        let path = format!("/proc/{}/environ", self.pid("rabbitmq")?);
+        let bytes = std::fs::read(&path).with_context(|| format!("failed to read {path}"))?;
+        let variables: Vec<(String, String)> = String::from_utf8_lossy(&bytes)
+            .split_terminator('\0')
+            .filter_map(|variable| variable.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())))
+            .collect();
+        let plugins = variables.iter().find(|(name, _)| name == "ERL_LIBS").context("RabbitMQ has no ERL_LIBS")?;
+        let program = Path::new(&plugins.1).with_file_name("sbin").join("rabbitmqctl");
+        let mut command = tokio::process::Command::new(&program);
+        command.args(args).env_clear().envs(variables).stdin(Stdio::null()).kill_on_drop(true);
+        let output = tokio::time::timeout(RABBITMQCTL_LIMIT, command.output())
+            .await
+            .with_context(|| format!("rabbitmqctl took longer than {} s", RABBITMQCTL_LIMIT.as_secs()))?
+            .with_context(|| format!("failed to run {}", program.display()))?;
+        ensure!(output.status.success(), "rabbitmqctl {args:?}: {}", said(&output));
         Ok(())
     }
 

@@ -32,6 +32,8 @@ enum Fault {
     Kill(&'static str, Felt),
     /// SIGSTOP, and SIGCONT later. No client need notice: what it sends waits in the kernel.
     Freeze(&'static str),
+    /// RabbitMQ runs out of the memory that it may use, and takes nothing until it may use more.
+    Alarm,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,10 +44,11 @@ enum Felt {
 }
 
 /// A room of each scene, and what happens in it.
-const SCENES: [(&str, Fault); 8] = [
+const SCENES: [(&str, Fault); 9] = [
     ("undisturbed", Fault::None),
     ("gateway-killed", Fault::Kill("gateway-1", Felt::Surely)),
     ("rabbitmq-killed", Fault::Kill("rabbitmq", Felt::Surely)),
+    ("rabbitmq-alarm", Fault::Alarm),
     ("postgres-killed", Fault::Kill("postgres", Felt::Perhaps)),
     ("redis-killed", Fault::Kill("redis", Felt::Perhaps)),
     ("historian-killed", Fault::Kill("historian", Felt::Perhaps)),
@@ -107,7 +110,7 @@ async fn scene(stack: &Stack, name: &str, fault: Fault, messages: usize) -> Resu
             felt == Felt::Perhaps || outcome.disturbances > 0,
             "the fault was not felt: the scene shows nothing"
         ),
-        Fault::Freeze(_) => {}
+        Fault::Freeze(_) | Fault::Alarm => {}
     }
     Ok(outcome)
 }
@@ -147,6 +150,24 @@ async fn strike(stack: &Stack, fault: Fault, messages: usize, progress: Arc<Prog
             tokio::time::sleep(FROZEN).await;
             ensure!(progress.acknowledged() < messages / 4 * 3, "the frozen process answered: the scene shows nothing");
             stack.signal(process, Signal::Continue)?;
+        }
+        Fault::Alarm => {
+            stack.rabbitmqctl(&["set_vm_memory_high_watermark", "0.00001"]).await?;
+            let told = wait::until(
+                Duration::from_mins(1),
+                "both gateways tell of the alarm, and those who talk feel it",
+                async || {
+                    let mut telling = 0;
+                    for number in 1..=2 {
+                        let answer = stack.http.get(format!("{}/readyz", stack.gateway(number).health)).send().await?;
+                        telling += usize::from(answer.error_for_status()?.text().await?.contains("alarm"));
+                    }
+                    Ok((telling == 2 && progress.disturbances() > 0).then_some(()))
+                },
+            )
+            .await;
+            stack.rabbitmqctl(&["set_vm_memory_high_watermark", "0.4"]).await?;
+            told?;
         }
     }
     progress.release();

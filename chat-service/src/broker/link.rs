@@ -49,6 +49,11 @@ impl Link {
         self.now().is_none() && self.down_since.lock().unwrap_or_else(PoisonError::into_inner).elapsed() > DOWN
     }
 
+    /// Whether the broker has said that it takes nothing for now: it lacks memory or disk.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.now().is_some_and(|session| session.connection.status().blocked())
+    }
+
     pub(super) fn now(&self) -> Option<Arc<Session>> {
         self.session.borrow().clone().filter(|session| session.connection.status().connected())
     }
@@ -95,6 +100,7 @@ async fn supervise(
                 }
                 *down_since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
                 sender.send_replace(None);
+                metrics::gauge!("parlor_broker_blocked", "purpose" => purpose).set(0.0);
                 metrics::counter!("parlor_broker_connections_lost_total", "purpose" => purpose).increment(1);
                 if began.elapsed() > GOOD {
                     backoff.reset();

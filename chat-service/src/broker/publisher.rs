@@ -43,6 +43,10 @@ impl Publisher {
         self.link.is_down()
     }
 
+    pub(super) fn is_blocked(&self) -> bool {
+        self.link.is_blocked()
+    }
+
     pub(super) fn is_connected(&self) -> bool {
         self.link.now().is_some()
     }
