@@ -1,16 +1,19 @@
 //! Who may read and write where: knowledge at most 5 s old. Only what allows is remembered; a refusal is always read afresh.
 //! While PostgreSQL is away, what was known goes on.
 
+mod known;
+mod outage;
+
 use crate::error::Refused;
 use crate::log::RoomKey;
 use crate::store::members;
 use crate::store::rooms::{self, RoomRow};
 use contract::event::{Role, Visibility};
 use contract::room::RoomName;
+use known::{Known, Turn};
+use outage::Outage;
 use sqlx::PgPool;
 use std::collections::{HashMap, HashSet};
-use std::hash::Hash;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -18,14 +21,10 @@ use uuid::Uuid;
 
 /// How old knowledge may be that lets somebody in.
 const FRESH: Duration = Duration::from_secs(5);
-/// While PostgreSQL is away it is asked so often, by one at a time; everybody else has what was known.
-const PAUSE: Duration = Duration::from_secs(1);
 /// Where something was known nobody waits longer than this for something newer.
 const KNOWN_LIMIT: Duration = Duration::from_secs(1);
 /// A frozen PostgreSQL answers nothing, not even that a query took too long.
 const LIMIT: Duration = Duration::from_secs(3);
-/// Most answers of one kind that are kept.
-const MOST: usize = 200_000;
 /// Pairs asked for in one query.
 const CHUNK: usize = 5_000;
 
@@ -47,75 +46,17 @@ pub(crate) struct Access {
 #[derive(Debug)]
 struct Inner {
     pool: PgPool,
-    rooms: Mutex<Memory<RoomName, Arc<RoomRow>>>,
-    /// By room and person.
-    roles: Mutex<Memory<(Uuid, Uuid), Role>>,
-    /// Goes up with everything that is forgotten: an answer that was asked for before is not kept.
-    forgotten: AtomicU64,
-    /// Goes up with everything that may be wrong: an answer that was asked for before may be, too.
-    expired: AtomicU64,
+    known: Mutex<Known>,
     outage: Mutex<Outage>,
-}
-
-/// Whether PostgreSQL is away, as far as it was noticed here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outage {
-    None,
-    /// To be looked at again from then on.
-    Since(Instant),
-}
-
-/// How much was forgotten, and how much may be wrong, so far.
-#[derive(Debug, Clone, Copy)]
-struct Turn {
-    forgotten: u64,
-    expired: u64,
 }
 
 /// Rooms by address, each with the person's role.
 type Found = HashMap<RoomName, (Arc<RoomRow>, Option<Role>)>;
 
-/// Answers, each with its time; none where it may be wrong by now: then it serves only while nothing better is to be had.
-#[derive(Debug)]
-struct Memory<K, V> {
-    known: HashMap<K, (V, Option<Instant>)>,
-}
-
-impl<K: Eq + Hash, V: Clone> Memory<K, V> {
-    fn get(&self, key: &K, age: Option<Duration>) -> Option<V> {
-        let (value, at) = self.known.get(key)?;
-        age.is_none_or(|age| is_younger(*at, age)).then(|| value.clone())
-    }
-
-    /// What may be wrong by now (no time) takes the place of nothing better.
-    fn put(&mut self, key: K, value: V, at: Option<Instant>) {
-        if at.is_none() && self.known.get(&key).is_some_and(|(_, known_at)| known_at.is_some()) {
-            return;
-        }
-        if self.known.len() >= MOST {
-            self.known.retain(|_, (_, at)| is_younger(*at, FRESH));
-        }
-        if self.known.len() < MOST {
-            self.known.insert(key, (value, at));
-        }
-    }
-}
-
-fn is_younger(at: Option<Instant>, age: Duration) -> bool {
-    at.is_some_and(|at| at.elapsed() < age)
-}
-
 impl Access {
     /// Knows nothing yet.
     pub(crate) fn new(pool: PgPool) -> Self {
-        let inner = Inner {
-            pool,
-            rooms: Mutex::new(Memory { known: HashMap::new() }),
-            roles: Mutex::new(Memory { known: HashMap::new() }),
-            forgotten: AtomicU64::new(0),
-            expired: AtomicU64::new(0),
-            outage: Mutex::new(Outage::None),
-        };
+        let inner = Inner { pool, known: Mutex::default(), outage: Mutex::default() };
         Self { inner: Arc::new(inner) }
     }
 
@@ -188,67 +129,42 @@ impl Access {
 
     /// What is known of this room, its members included, may be wrong: it is asked for again.
     pub(crate) fn expire_room(&self, room: Uuid) {
-        self.inner.expired.fetch_add(1, Ordering::AcqRel);
-        let mut rooms = lock(&self.inner.rooms);
-        rooms.known.values_mut().filter(|(row, _)| row.key.id == room).for_each(|(_, at)| *at = None);
-        drop(rooms);
-        let mut roles = lock(&self.inner.roles);
-        roles.known.iter_mut().filter(|((of, _), _)| *of == room).for_each(|(_, (_, at))| *at = None);
+        lock(&self.inner.known).expire_room(room);
     }
 
     /// What is known of this person in this room may be wrong: it is asked for again.
     pub(crate) fn expire_member(&self, room: Uuid, user: Uuid) {
-        self.inner.expired.fetch_add(1, Ordering::AcqRel);
-        if let Some((_, at)) = lock(&self.inner.roles).known.get_mut(&(room, user)) {
-            *at = None;
-        }
+        lock(&self.inner.known).expire_member(room, user);
     }
 
     /// This room is private now: what was known of it serves nobody any longer.
     pub(crate) fn forget_room(&self, room: Uuid) {
-        self.inner.forgotten.fetch_add(1, Ordering::AcqRel);
-        lock(&self.inner.rooms).known.retain(|_, (row, _)| row.key.id != room);
+        lock(&self.inner.known).forget_room(room);
     }
 
     /// This person has left this room: what was known does not serve any longer.
     pub(crate) fn forget_member(&self, room: Uuid, user: Uuid) {
-        self.inner.forgotten.fetch_add(1, Ordering::AcqRel);
-        lock(&self.inner.roles).known.remove(&(room, user));
+        lock(&self.inner.known).forget_member(room, user);
     }
 
     fn remembered(&self, wish: Wish, user: Uuid, name: &RoomName, age: Option<Duration>) -> Option<Arc<RoomRow>> {
-        let room = lock(&self.inner.rooms).get(name, age)?;
-        let role = lock(&self.inner.roles).get(&(room.key.id, user), age);
+        let (room, role) = lock(&self.inner.known).get(user, name, age)?;
         decide(wish, Some(&room), role).is_ok().then_some(room)
     }
 
     /// Asks PostgreSQL, unless it is away and somebody else looks whether it is back.
     async fn read_or_not(&self, user: Uuid, names: &[RoomName], limit: Duration) -> Result<Found, Refused> {
-        if !self.may_ask() {
+        if !lock(&self.inner.outage).may_ask(Instant::now()) {
             return Err(Refused::Unavailable("database"));
         }
         self.read(user, names, limit).await
-    }
-
-    /// While PostgreSQL is away true for one caller now and then, who finds out whether it is back.
-    fn may_ask(&self) -> bool {
-        let now = Instant::now();
-        let mut outage = lock(&self.inner.outage);
-        match *outage {
-            Outage::None => true,
-            Outage::Since(next) if now < next => false,
-            Outage::Since(_) => {
-                *outage = Outage::Since(now + PAUSE);
-                true
-            }
-        }
     }
 
     async fn read(&self, user: Uuid, names: &[RoomName], limit: Duration) -> Result<Found, Refused> {
         let turn = self.turn();
         let asking = timeout(limit, rooms::by_names(&self.inner.pool, names, user));
         let rows = asking.await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
-        self.note(rows.as_ref().err());
+        lock(&self.inner.outage).note(rows.is_err(), Instant::now());
         let rows = rows.map_err(|error| Refused::database(&error))?;
         for (room, role) in &rows {
             self.remember(turn, room.clone(), role.map(|role| (user, role)));
@@ -256,30 +172,12 @@ impl Access {
         Ok(rows.into_iter().map(|(room, role)| (room.key.name.clone(), (room, role))).collect())
     }
 
-    fn note(&self, error: Option<&sqlx::Error>) {
-        let outage = match error {
-            Some(_) => Outage::Since(Instant::now() + PAUSE),
-            None => Outage::None,
-        };
-        *lock(&self.inner.outage) = outage;
-    }
-
     fn turn(&self) -> Turn {
-        let count = |counter: &AtomicU64| counter.load(Ordering::Acquire);
-        Turn { forgotten: count(&self.inner.forgotten), expired: count(&self.inner.expired) }
+        lock(&self.inner.known).turn()
     }
 
-    /// Keeps an answer that was asked for at `then`.
     fn remember(&self, then: Turn, room: Arc<RoomRow>, member: Option<(Uuid, Role)>) {
-        let now = self.turn();
-        if now.forgotten != then.forgotten {
-            return;
-        }
-        let at = (now.expired == then.expired).then(Instant::now);
-        if let Some((user, role)) = member {
-            lock(&self.inner.roles).put((room.key.id, user), role, at);
-        }
-        lock(&self.inner.rooms).put(room.key.name.clone(), room, at);
+        lock(&self.inner.known).put(then, room, member);
     }
 }
 
@@ -344,49 +242,5 @@ mod tests {
         let closed = room(Visibility::Public, false);
         assert_eq!(decide(Wish::Read, Some(&closed), None), Ok(()));
         assert_eq!(decide(Wish::Write, Some(&closed), Some(Role::Owner)), Err(Refused::Closed));
-    }
-
-    #[tokio::test]
-    async fn while_postgresql_is_away_one_looks_for_it_and_the_others_do_not_wait() {
-        let access = Access::new(PgPool::connect_lazy("postgres://nobody@127.0.0.1:1/none").unwrap());
-        assert!(access.may_ask() && access.may_ask());
-        access.note(Some(&sqlx::Error::PoolTimedOut));
-        assert!(!access.may_ask());
-        *lock(&access.inner.outage) = Outage::Since(Instant::now());
-        assert!(access.may_ask() && !access.may_ask());
-        access.note(None);
-        assert!(access.may_ask() && access.may_ask());
-    }
-
-    #[tokio::test]
-    async fn an_answer_that_was_asked_for_before_something_was_forgotten_is_not_kept() {
-        let access = Access::new(PgPool::connect_lazy("postgres://nobody@127.0.0.1:1/none").unwrap());
-        let row = Arc::new(room(Visibility::Public, true));
-        let turn = access.turn();
-        access.forget_member(Uuid::nil(), Uuid::nil());
-        access.remember(turn, row.clone(), None);
-        assert_eq!(access.remembered(Wish::Read, Uuid::nil(), &row.key.name, None), None);
-        access.remember(access.turn(), row.clone(), None);
-        assert_eq!(access.remembered(Wish::Read, Uuid::nil(), &row.key.name, Some(FRESH)), Some(row.clone()));
-        // What may be wrong is not fresh, and serves only while nothing better is to be had.
-        access.expire_room(row.key.id);
-        assert_eq!(access.remembered(Wish::Read, Uuid::nil(), &row.key.name, Some(FRESH)), None);
-        assert_eq!(access.remembered(Wish::Read, Uuid::nil(), &row.key.name, None), Some(row.clone()));
-        access.forget_room(row.key.id);
-        assert_eq!(access.remembered(Wish::Read, Uuid::nil(), &row.key.name, None), None);
-    }
-
-    #[tokio::test]
-    async fn an_answer_that_was_asked_for_before_something_expired_serves_only_while_nothing_better_is_to_be_had() {
-        let access = Access::new(PgPool::connect_lazy("postgres://nobody@127.0.0.1:1/none").unwrap());
-        let (row, closed) = (Arc::new(room(Visibility::Public, true)), Arc::new(room(Visibility::Public, false)));
-        let remembered = |age| access.remembered(Wish::Read, Uuid::nil(), &row.key.name, age);
-        let turn = access.turn();
-        access.expire_member(Uuid::nil(), Uuid::nil());
-        access.remember(turn, row.clone(), None);
-        assert_eq!((remembered(Some(FRESH)), remembered(None)), (None, Some(row.clone())));
-        access.remember(access.turn(), closed.clone(), None);
-        access.remember(turn, row.clone(), None);
-        assert_eq!(remembered(Some(FRESH)), Some(closed));
     }
 }
