@@ -1,9 +1,11 @@
 //! What only Kubernetes has: the election of the one operator that acts, the platforms and their servers, and what is written to
 //! the objects.
 
+mod breaks;
 mod conditions;
 mod connections;
 mod deploy;
+mod finalizer;
 mod lease;
 mod member;
 mod platform_status;

@@ -9,8 +9,9 @@ use kube::Client;
 use service::shutdown::Shutdown;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
+use super::breaks::Breaks;
 use super::deploy;
 use super::member::Member;
 use super::share::{self, Shares};
@@ -24,7 +25,7 @@ use crate::worker::{Command, Ears, Settings};
 const HOMELESS: &str = "";
 /// Commands that wait for a worker.
 const COMMANDS_MOST: usize = 16;
-/// While it is not known which platform has a room already.
+/// While it is not known which platform has a room already, or a worker that broke rests.
 const SOON: Duration = Duration::from_millis(500);
 
 /// What is known of the servers of each platform. Clones share it.
@@ -62,6 +63,7 @@ pub(super) struct Platforms<'a> {
     contexts: &'a Contexts,
     shutdown: &'a Shutdown,
     workers: BTreeMap<RoomName, Worker>,
+    breaks: Breaks,
     /// Those that are dropped end.
     tasks: JoinSet<RoomName>,
 }
@@ -70,6 +72,7 @@ struct Worker {
     scans: watch::Sender<Arc<Scan>>,
     commands: mpsc::Sender<Command>,
     task: AbortHandle,
+    began: Instant,
 }
 
 impl<'a> Platforms<'a> {
@@ -83,28 +86,28 @@ impl<'a> Platforms<'a> {
         contexts: &'a Contexts,
         shutdown: &'a Shutdown,
     ) -> Self {
-        let (workers, tasks) = (BTreeMap::new(), JoinSet::new());
-        Self { client, deploy, args, settings, boards, contexts, shutdown, workers, tasks }
+        let (workers, breaks, tasks) = (BTreeMap::new(), Breaks::default(), JoinSet::new());
+        Self { client, deploy, args, settings, boards, contexts, shutdown, workers, breaks, tasks }
     }
 
     /// Works until shutdown, or until it is dropped.
     pub(super) async fn run(mut self, ears: &mut Ears) {
         let mut scan: Option<Arc<Scan>> = None;
         loop {
-            let undecided = scan.as_ref().is_some_and(|scan| self.see(scan, ears));
+            let unfinished = scan.as_ref().is_some_and(|scan| self.see(scan, ears));
             tokio::select! {
                 () = self.shutdown.begun() => break,
                 Ok(()) = ears.scans.changed() => scan = Some(ears.scans.borrow_and_update().clone()),
                 Some(command) = ears.commands.recv() => self.forward(command),
                 Some(ended) = self.tasks.join_next() => self.ended(ended),
-                () = sleep(SOON), if undecided => {}
+                () = sleep(SOON), if unfinished => {}
             }
         }
         // They end by themselves.
         while self.tasks.join_next().await.is_some() {}
     }
 
-    /// Gives each worker its share; true while it is not known where some room belongs.
+    /// Gives each worker its share; true while it is not known where some room belongs, or a worker is still to be started.
     fn see(&mut self, scan: &Scan, ears: &Ears) -> bool {
         let Shares { scans, homeless } = share::share(scan, |platform, room| self.holds(platform, room));
         self.workers.retain(|platform, worker| {
@@ -116,6 +119,8 @@ impl<'a> Platforms<'a> {
             stays
         });
         self.contexts.keep(|platform| scans.contains_key(platform));
+        self.breaks.keep(|platform| scans.contains_key(platform));
+        let mut unfinished = homeless.values().any(|report| report.reason == Reason::Pending);
         self.boards.keep(|name| name == HOMELESS || scans.keys().any(|platform| platform.to_string() == name));
         for (platform, share) in scans {
             match self.workers.get(&platform) {
@@ -128,14 +133,14 @@ impl<'a> Platforms<'a> {
                         news
                     });
                 }
+                None if self.breaks.rests(&platform, Instant::now()) => unfinished = true,
                 None => self.start(platform, share, ears),
             }
         }
-        let undecided = homeless.values().any(|report| report.reason == Reason::Pending);
         let board = self.boards.board(HOMELESS);
         board.keep_rooms(|room| homeless.contains_key(room));
         board.set_rooms(homeless);
-        undecided
+        unfinished
     }
 
     fn holds(&self, platform: &RoomName, room: &Manifest) -> Option<bool> {
@@ -164,7 +169,8 @@ impl<'a> Platforms<'a> {
             Box::pin(member.run(ears)).await;
             name
         });
-        self.workers.insert(platform, Worker { scans: scan_sender, commands: command_sender, task });
+        let began = Instant::now();
+        self.workers.insert(platform, Worker { scans: scan_sender, commands: command_sender, task, began });
     }
 
     fn chat_grpc(&self, platform: &RoomName) -> Vec<String> {
@@ -197,8 +203,11 @@ impl<'a> Platforms<'a> {
             Ok(platform) => drop(self.workers.remove(&platform)),
             Err(error) if error.is_cancelled() => {}
             Err(error) => {
-                tracing::error!(%error, "a platform's worker broke; it starts again");
-                self.workers.retain(|_, worker| !worker.task.is_finished());
+                tracing::error!(%error, "a platform's worker broke; it starts again in a while");
+                let now = Instant::now();
+                for (platform, worker) in self.workers.extract_if(.., |_, worker| worker.task.is_finished()) {
+                    self.breaks.note(platform, now - worker.began, now);
+                }
             }
         }
     }

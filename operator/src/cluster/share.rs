@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use contract::room::RoomName;
+use kube::api::DynamicObject;
 
 use crate::crd::chat_platform::DEFAULT;
 use crate::report::{Reason, RoomReport};
@@ -98,6 +99,18 @@ fn platform_of(
              {BY_NAME} there, or annotate one with {DEFAULT}: \"true\" and a spec.rooms.namespaceSelector"
         ))),
     }
+}
+
+/// Whether this ChatPlatform may have the room of this ChatRoom, by what is written in both alone.
+pub(super) fn may_have(platform: &DynamicObject, room: &DynamicObject) -> bool {
+    let (at, name) = (platform.metadata.namespace.as_deref(), platform.metadata.name.as_deref());
+    let namespace = room.metadata.namespace.as_deref();
+    let reference = &room.data["spec"]["platformRef"];
+    if let Some(wanted) = reference["name"].as_str() {
+        return name == Some(wanted) && at == reference["namespace"].as_str().or(namespace);
+    }
+    let default = platform.metadata.annotations.as_ref().and_then(|all| all.get(DEFAULT));
+    (name == Some(BY_NAME) && at == namespace) || default.is_some_and(|value| value == "true")
 }
 
 /// Without a selector a platform takes its own namespace, with an empty one all.

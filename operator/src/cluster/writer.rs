@@ -15,6 +15,7 @@ use service::retry::Backoff;
 use service::shutdown::Shutdown;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::finalizer::{Rows, finalizers};
 use super::platform_status::{self, differ_in_numbers};
 use super::platforms::Contexts;
 use super::room_status::{is_settled, status};
@@ -23,11 +24,6 @@ use crate::crd::chat_room::ChatRoom;
 use crate::report::{Boards, Reason, RoomReport};
 use crate::source::cluster::Objects;
 
-/// Holds an object until what it stands for is deleted.
-const FINALIZER: &str = "parlor.dev/room";
-/// The longest that a finalizer holds an object. A namespace must be gone within 60 s, whatever server is away, and the cluster
-/// looks at what remains in one only every 8 s.
-const HELD_MOST: Duration = Duration::from_secs(30);
 /// Writes at a time.
 const WRITES_MOST: usize = 16;
 /// The longest that one write may take.
@@ -144,7 +140,7 @@ impl Writer {
         self.compare(rooms.iter().chain(&platforms));
         let room = |object: &Arc<DynamicObject>| {
             let known = self.known(object).map(|written| &written.status);
-            plan(object, known, reports.get(&name(object)?), rows.as_ref(), now)
+            plan(object, known, reports.get(&name(object)?), &rows, now)
         };
         let platform = |object: &Arc<DynamicObject>| self.platform(object, now);
         rooms.iter().filter_map(room).chain(platforms.iter().filter_map(platform)).collect()
@@ -184,22 +180,23 @@ impl Writer {
         Write::new(object, kind, None, Some(wanted))
     }
 
-    /// `None` until all platforms' rows were read.
-    fn rows(&self) -> Option<Rows> {
-        let mut rows = Rows::new();
+    fn rows(&self) -> Rows {
+        let mut rows = Rows::default();
         for platform in self.objects.platforms.state() {
-            let context = self.contexts.of(&name(&platform)?)?;
-            let world = context.world();
-            if world.platform_id.is_empty() {
-                return None;
+            let context = name(&platform).and_then(|platform| self.contexts.of(&platform));
+            let read = context.is_some_and(|context| {
+                let world = context.world();
+                let read = !world.platform_id.is_empty();
+                if read {
+                    rows.add(&world, &self.owners);
+                }
+                read
+            });
+            if !read {
+                rows.unread.push(platform);
             }
-            rows.extend(world.rows.values().filter_map(|row| {
-                let uid = row.owner_uid.strip_prefix(&self.owners)?;
-                // One that was let go of under a policy that keeps it is as deleted as it gets.
-                Some((uid.to_owned(), !row.released || row.deletion_policy != "Retain"))
-            }));
         }
-        Some(rows)
+        rows
     }
 }
 
@@ -220,16 +217,12 @@ fn name(object: &DynamicObject) -> Option<RoomName> {
     RoomName::new(object.metadata.namespace.as_deref()?, object.metadata.name.as_deref()?).ok()
 }
 
-/// What the rows say of objects, by uid: whether the object's room is there and to be deleted with it.
-type Rows = BTreeMap<String, bool>;
-
-/// What is to be written to an object of which `report` is said. `known` is its status where it is newer than the object's; `rows`
-/// is there once they were read.
+/// What is to be written to an object of which `report` is said. `known` is its status where it is newer than the object's.
 fn plan(
     object: &DynamicObject,
     known: Option<&Value>,
     report: Option<&RoomReport>,
-    rows: Option<&Rows>,
+    rows: &Rows,
     now: Timestamp,
 ) -> Option<Write> {
     let finalizers = finalizers(object, rows, now);
@@ -262,30 +255,6 @@ fn new_status(object: &DynamicObject, known: Option<&Value>, report: &RoomReport
 fn age(object: &DynamicObject, now: Timestamp) -> Duration {
     let created = object.metadata.creation_timestamp.as_ref().map_or(now, |created| created.0);
     Duration::try_from(now.duration_since(created)).unwrap_or_default()
-}
-
-/// The finalizers that an object is to have, if they are not those that it has.
-fn finalizers(object: &DynamicObject, rows: Option<&Rows>, now: Timestamp) -> Option<Vec<String>> {
-    let metadata = &object.metadata;
-    let present = metadata.finalizers.clone().unwrap_or_default();
-    let has = present.iter().any(|name| name == FINALIZER);
-    let wanted = match &metadata.deletion_timestamp {
-        None => object.data["spec"]["deletionPolicy"] == "Delete",
-        Some(since) => {
-            let held = Duration::try_from(now.duration_since(since.0)).unwrap_or_default();
-            let uid = metadata.uid.as_deref().unwrap_or_default();
-            let deletes = rows.is_none_or(|rows| rows.get(uid).copied().unwrap_or(false));
-            has && held < HELD_MOST && deletes
-        }
-    };
-    if wanted == has {
-        return None;
-    }
-    let mut all: Vec<String> = present.into_iter().filter(|name| name != FINALIZER).collect();
-    if wanted {
-        all.push(FINALIZER.to_owned());
-    }
-    Some(all)
 }
 
 /// The finalizer first: a room that is ready is one whose deletion deletes.
