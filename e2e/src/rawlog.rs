@@ -98,24 +98,6 @@ impl RawLog {
         Ok(Feed { consumer, _channel: channel })
     }
 
-    /// So many messages of an ordinary queue, acknowledged.
-    pub async fn take(&self, queue: &str, count: usize, limit: Duration) -> Result<Vec<Value>> {
-        let channel = self.connection.create_channel().await?;
-        channel.basic_qos(10, BasicQosOptions::default()).await?;
-        let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
-        let mut consumer = channel.basic_consume(queue.into(), "".into(), options, none).await?;
-        let mut taken = Vec::new();
-        while taken.len() < count {
-            let next = tokio::time::timeout(limit, consumer.next()).await;
-            let delivery =
-                next.with_context(|| format!("{queue} has {} of {count}", taken.len()))?.context("it ended")??;
-            delivery.acker.ack(BasicAckOptions::default()).await?;
-            taken.push(serde_json::from_slice(&delivery.data).context("a message of a queue is no JSON")?);
-        }
-        channel.close(200, "taken".into()).await.ok();
-        Ok(taken)
-    }
-
     /// Everything that the stream still has.
     pub async fn read(&self, stream: &str) -> Result<Vec<RawMessage>> {
         let channel = self.connection.create_channel().await?;

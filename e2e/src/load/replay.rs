@@ -9,12 +9,15 @@ use crate::socket::Socket;
 
 /// Between two events of a replay.
 const LIMIT: Duration = Duration::from_secs(20);
+/// Of somebody who reads as fast as this does.
+const LAGS_MOST: usize = 1_000;
 
 /// Subscribes at (epoch, pos) and reads until the event at `last`; gives all events in the order they came. `recovered` must be
 /// true, and nothing at or below `pos` may come. After `lagged` it subscribes again where it is, as every client does.
 pub async fn replay(socket: &mut Socket, room: &str, epoch: &str, pos: u64, last: u64) -> Result<Vec<Value>> {
     let mut events = Vec::new();
     let mut at = pos;
+    let mut lags = 0;
     while at < last {
         subscribe(socket, room, epoch, at, last, &mut events).await?;
         at = events.last().map_or(pos, position);
@@ -26,6 +29,8 @@ pub async fn replay(socket: &mut Socket, room: &str, epoch: &str, pos: u64, last
                 events.push(event);
             } else if push["lagged"].is_object() {
                 ensure!(push["lagged"]["from"].as_u64().is_some_and(|from| from > at), "lagged below {at}: {push}");
+                lags += 1;
+                ensure!(lags < LAGS_MOST, "lagged {lags} times up to {at} of {last}");
                 break;
             } else {
                 ensure!(push.get("rooms_changed").is_some(), "an event was to come, not {push}");

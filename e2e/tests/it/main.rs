@@ -8,5 +8,6 @@ mod once;
 mod outages;
 mod refusals;
 mod resume;
+mod room;
 mod rooms;
 mod secrets;

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Result, ensure};
-use e2e::checker::{Seen, ordinal};
+use crate::room::{ROOM, SOON, next_message, place, subscribed};
+use e2e::checker::ordinal;
 use e2e::load;
 use e2e::person::Person;
 use e2e::rawlog::RawLog;
@@ -12,8 +12,6 @@ use e2e::socket::Socket;
 use serde_json::{Value, json};
 use uuid::{NoContext, Timestamp, Uuid};
 
-const ROOM: &str = "team-a/general";
-const SOON: Duration = Duration::from_secs(10);
 /// Long enough for a second copy to arrive if there were one.
 const QUIET: Duration = Duration::from_secs(2);
 
@@ -21,24 +19,6 @@ const QUIET: Duration = Duration::from_secs(2);
 fn id_of_age(age: Duration) -> String {
     let then = (SystemTime::now() - age).duration_since(SystemTime::UNIX_EPOCH).unwrap();
     Uuid::new_v7(Timestamp::from_unix(NoContext, then.as_secs(), then.subsec_nanos())).to_string()
-}
-
-/// A socket that is subscribed to the room.
-async fn subscribed(rig: &Rig, gateway: usize, person: &Person) -> Socket {
-    let mut socket = rig.socket(gateway, person).await.unwrap();
-    socket.ok("subscribe", json!({"room": ROOM})).await.unwrap();
-    socket
-}
-
-/// The next message; membership events are passed by.
-async fn next_message(socket: &mut Socket) -> Result<Seen> {
-    loop {
-        let event = socket.event(SOON).await?;
-        if let Some(seen) = Seen::of(&event) {
-            return Ok(seen);
-        }
-        ensure!(event["type"] == "member", "{event}");
-    }
 }
 
 /// That the message with this id is seen exactly once by this socket.
@@ -81,8 +61,7 @@ async fn a_retry_on_another_gateway_answers_the_first_position_and_another_text_
     for socket in [&mut one, &mut other] {
         sees_once(socket, &id).await;
     }
-    let place = (ordinal(first["epoch"].as_str().unwrap()).unwrap(), first["pos"].as_u64().unwrap());
-    stored(&rig.database.pool().await.unwrap(), ROOM, place, SOON).await.unwrap();
+    stored(&rig.database.pool().await.unwrap(), ROOM, place(&first), SOON).await.unwrap();
     assert_stored_once(&rig, &anna, &id).await;
 }
 
@@ -133,8 +112,7 @@ async fn a_retry_on_a_third_gateway_that_attached_between_both_copies_is_a_dupli
     }
     // Behind the copy everything goes on, and the copy is in no table.
     let (after, ok) = other.said(ROOM, "after").await.unwrap();
-    let place = (ordinal(ok["epoch"].as_str().unwrap()).unwrap(), ok["pos"].as_u64().unwrap());
-    stored(&pool, ROOM, place, SOON).await.unwrap();
+    stored(&pool, ROOM, place(&ok), SOON).await.unwrap();
     for id in [&id, &after] {
         assert_stored_once(&rig, &anna, id).await;
     }

@@ -1,33 +1,15 @@
 //! Resuming is exact wherever the position lies and wherever the events have to come from: the ring, the database, the stream.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use crate::room::{ROOM, SOON, fill};
 use e2e::checker::{Acknowledged, ordinal};
-use e2e::load::{self, Progress, Talker, replay};
-use e2e::person::Person;
+use e2e::load::{self, replay};
 use e2e::proxy::Proxy;
 use e2e::rawlog::RawLog;
 use e2e::rig::{LogRow, Rig, Wiring, stored};
 use e2e::socket::Socket;
 use serde_json::{Value, json};
-
-const ROOM: &str = "team-a/general";
-const SOON: Duration = Duration::from_secs(10);
-
-/// Sends so many messages over the first gateway, as fast as it takes them; each text has at least so many bytes.
-async fn fill(rig: &Rig, person: &Person, count: usize, bytes: usize) -> Vec<Acknowledged> {
-    let talker = Talker {
-        address: rig.gateway(0).clone(),
-        person: person.clone(),
-        room: ROOM.to_owned(),
-        count,
-        window: 128,
-        pace: 1_000_000,
-        label: "x".repeat(bytes),
-    };
-    talker.run(Arc::new(Progress::default())).await.unwrap()
-}
 
 fn ids(events: &[Value]) -> Vec<&str> {
     events
@@ -77,11 +59,11 @@ async fn a_reconnect_after_1_000_missed_events_gets_exactly_those_merged_with_li
     let mut socket = rig.socket(0, &anna).await.unwrap();
     let (_, seen) = socket.said(ROOM, "the last that the reader saw").await.unwrap();
     let (epoch, pos) = (seen["epoch"].as_str().unwrap(), seen["pos"].as_u64().unwrap());
-    let mut sent = fill(&rig, &anna, 1_000, 10).await;
+    let mut sent = fill(&rig, &anna, 1_000, "xxxxxxxxxx").await;
     // One gateway may have all of it in memory; the other was not there and has to ask.
     let cold = rig.start_gateway(&rig.wiring()).await.unwrap();
     // While both resume, a thousand more are said.
-    let live = fill(&rig, &anna, 1_000, 10);
+    let live = fill(&rig, &anna, 1_000, "xxxxxxxxxx");
     let resumed = async |gateway: usize| {
         let mut socket = rig.socket(gateway, &reader).await.unwrap();
         let at = json!({"room": ROOM, "epoch": epoch, "pos": pos});
@@ -128,7 +110,7 @@ async fn a_reader_that_is_too_slow_loses_nothing() {
     let mut socket = rig.socket(0, &slow).await.unwrap();
     let ok = socket.ok("subscribe", json!({"room": ROOM})).await.unwrap();
     // It reads nothing while more comes than any outbound queue and socket buffer holds.
-    let sent = fill(&rig, &anna, 6_000, 4_000).await;
+    let sent = fill(&rig, &anna, 6_000, &"x".repeat(4_000)).await;
     let last = sent.iter().map(|one| one.place.1).max().unwrap();
     let (epoch, mut pos) = (ok["epoch"].as_str().unwrap().to_owned(), ok["pos"].as_u64().unwrap());
     let mut got: Vec<Value> = Vec::new();
@@ -164,7 +146,7 @@ async fn a_reader_that_is_too_slow_loses_nothing() {
 async fn a_resume_from_inside_a_message_of_many_events_is_exact() {
     let mut rig = Rig::chat(1, &[ROOM]).await.unwrap();
     let anna = rig.member("anna", ROOM).await.unwrap();
-    let sent = fill(&rig, &anna, 1_000, 10).await;
+    let sent = fill(&rig, &anna, 1_000, "xxxxxxxxxx").await;
     let pool = rig.database.pool().await.unwrap();
     let log = LogRow::newest(&pool, ROOM).await.unwrap();
     let messages = RawLog::connect(&rig.vhost.admin_url).await.unwrap().read(&log.stream).await.unwrap();
@@ -199,11 +181,11 @@ async fn with_the_historian_stopped_and_the_ring_evicted_a_resume_of_5_000_event
     let pool = rig.database.pool().await.unwrap();
     let at = before["pos"].as_u64().unwrap();
     // Ten megabytes: more than any ring holds. Half of it is stored, and the gateways keep the other half until it is.
-    let mut sent = fill(&rig, &anna, 2_500, 2_000).await;
+    let mut sent = fill(&rig, &anna, 2_500, &"x".repeat(2_000)).await;
     let half = sent.iter().map(|one| one.place).max().unwrap();
     stored(&pool, ROOM, half, Duration::from_mins(1)).await.unwrap();
     rig.gateways[1].program.kill().unwrap();
-    sent.extend(fill(&rig, &anna, 2_500, 2_000).await);
+    sent.extend(fill(&rig, &anna, 2_500, &"x".repeat(2_000)).await);
     let last = sent.iter().map(|one| one.place.1).max().unwrap();
     assert_eq!(load::messages(&pool, ROOM).await.unwrap().messages.len(), 2_501, "somebody stored without a historian");
 
