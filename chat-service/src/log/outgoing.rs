@@ -155,6 +155,17 @@ impl Pending {
     }
 }
 
+/// What a draft counts for while it waits.
+pub(super) fn draft_bytes(draft: &Draft) -> usize {
+    use contract::event::Body;
+    let text = match &draft.body {
+        Body::Message { message } => message.text.len() + message.attachments.len() * 16,
+        Body::Edited { text, .. } => text.len(),
+        _ => 0,
+    };
+    text + 512
+}
+
 pub(super) fn key_of(draft: &Draft) -> Key {
     (draft.sender.as_ref().map_or(uuid::Uuid::nil(), |sender| sender.id), draft.key)
 }

@@ -6,11 +6,12 @@ use super::replay::{self, Fetched, Range};
 use super::ring::{PageLimit, page};
 use super::room::{Done, Room};
 use super::subscribe::{Join, PullReply, Waits, signed_offset};
-use super::{Pulled, SubscribeError, attach};
+use super::{Beyond, Pulled, SubscribeError, attach};
 use crate::log::frame::Frame;
 use crate::store::logs;
 use contract::event::{Envelope, Event};
-use contract::position::{LogPosition, pos};
+use contract::position::{Epoch, LogPosition, pos};
+use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,6 +80,24 @@ impl Room {
         };
         let end = page.frames.last().filter(|_| page.more).map_or(log.pos.max(from), |last| last.at.pos);
         Some(Span { frames: page.frames, end, more: page.more })
+    }
+
+    /// What was read beyond a stored position; nothing if the log here is not known to be the room's.
+    pub(super) fn beyond(&self, stored: LogPosition) -> Result<Option<Beyond>, SubscribeError> {
+        let Some(log) = self.log.as_ref().filter(|_| self.anchored) else { return Ok(None) };
+        let epoch = Epoch::clone(&log.epoch);
+        match stored.ordinal.cmp(&log.epoch.ordinal()) {
+            Ordering::Less => Err(SubscribeError::Unavailable("log_changing")),
+            Ordering::Greater => Err(SubscribeError::Behind),
+            Ordering::Equal if stored.pos >= log.pos => {
+                Ok(Some(Beyond { frames: Vec::new(), epoch, applied: stored.pos }))
+            }
+            Ordering::Equal => {
+                let all = PageLimit { events: usize::MAX, bytes: usize::MAX };
+                let span = self.held(stored.pos, all).ok_or(SubscribeError::Unavailable("history_behind"))?;
+                Ok(Some(Beyond { frames: span.frames, epoch, applied: log.pos }))
+            }
+        }
     }
 
     /// The counted events after `from`, if all of them stand in messages that the historian has not stored.

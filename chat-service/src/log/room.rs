@@ -7,15 +7,15 @@ use super::config::RECALL;
 use super::cursor::Cursors;
 use super::cursor_handle::Maker;
 use super::dedup::{Key, Memory};
-use super::outgoing::Outgoing;
+use super::outgoing::{Outgoing, draft_bytes};
 use super::pages::Pulls;
 use super::reader::Reader;
 use super::registry::{Applied, Command, Context, Control, Registry, Row};
 use super::replay::Fetched;
 use super::retained::Retained;
-use super::ring::{PageLimit, Ring};
+use super::ring::Ring;
 use super::subscribe::Join;
-use super::{AppendError, Beyond, RoomKey, SubscribeError, salvage};
+use super::{AppendError, RoomKey, SubscribeError, salvage};
 use crate::broker::Published;
 use crate::log::frame::Frame;
 use crate::store::keys::LookedUp;
@@ -277,23 +277,6 @@ impl Room {
         self.ends.applied.send_replace(applied);
     }
 
-    fn beyond(&self, stored: LogPosition) -> Result<Option<Beyond>, SubscribeError> {
-        let Some(log) = self.log.as_ref().filter(|_| self.anchored) else { return Ok(None) };
-        let epoch = Epoch::clone(&log.epoch);
-        match stored.ordinal.cmp(&log.epoch.ordinal()) {
-            std::cmp::Ordering::Less => Err(SubscribeError::Unavailable("log_changing")),
-            std::cmp::Ordering::Greater => Err(SubscribeError::Behind),
-            std::cmp::Ordering::Equal if stored.pos >= log.pos => {
-                Ok(Some(Beyond { frames: Vec::new(), epoch, applied: stored.pos }))
-            }
-            std::cmp::Ordering::Equal => {
-                let all = PageLimit { events: usize::MAX, bytes: usize::MAX };
-                let span = self.held(stored.pos, all).ok_or(SubscribeError::Unavailable("history_behind"))?;
-                Ok(Some(Beyond { frames: span.frames, epoch, applied: log.pos }))
-            }
-        }
-    }
-
     fn somebody_waits(&self) -> bool {
         !(self.outgoing.is_empty() && self.joins.is_empty()) || self.standing.closed.is_some()
     }
@@ -352,17 +335,6 @@ impl Room {
         }
         self.counted = (ring, unstored);
     }
-}
-
-/// What a draft counts for while it waits.
-pub(super) fn draft_bytes(draft: &super::Draft) -> usize {
-    use contract::event::Body;
-    let text = match &draft.body {
-        Body::Message { message } => message.text.len() + message.attachments.len() * 16,
-        Body::Edited { text, .. } => text.len(),
-        _ => 0,
-    };
-    text + 512
 }
 
 #[expect(clippy::cast_precision_loss, reason = "bytes of one machine's memory are far below 2^52")]
