@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::args::GuardOptions;
 use crate::layout::Layout;
-use crate::{down, node, wait};
+use crate::{down, node, procfs, wait};
 
 /// Stopping everything in good order, one group after the other.
 const LIMIT: Duration = Duration::from_mins(5);
@@ -75,7 +75,7 @@ impl Drop for Guard {
 }
 
 fn command() -> Result<Command> {
-    let mut command = Command::new(std::env::current_exe().context("failed to find xtask's own path")?);
+    let mut command = Command::new(procfs::own_path()?);
     command.arg("guard");
     Ok(command)
 }

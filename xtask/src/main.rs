@@ -53,6 +53,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
     procfs::require()?;
+    procfs::own_path()?;
     interrupt::install()?;
     match arguments.command {
         Command::Up(options) => up::run(&options),

@@ -220,7 +220,7 @@ fn plane(folder: &Path) -> ControlPlane {
 fn enter(folder: &Path, programs: &Path, images: &Path) -> Result<Child> {
     let log = fs::File::create(folder.join("log")).context("failed to make the node's log")?;
     let groups = cgroups::make(folder)?;
-    let xtask = std::env::current_exe().context("failed to find xtask's own path")?;
+    let xtask = procfs::own_path()?;
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--", "sh", "-c", ENTER]).arg(groups);
     command.args(["unshare", "--mount", "--net", "--uts", "--ipc", "--pid", "--cgroup", "--fork", "--kill-child=KILL"]);

@@ -1,9 +1,10 @@
 //! What /proc says about a process: whether it lives, since when, and what it is called.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 /// A process as `/proc/<pid>/stat` shows it.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,6 +24,17 @@ pub(crate) fn require() -> Result<()> {
         "cargo xtask needs Linux with /proc: use a Linux machine, a container or WSL 2"
     );
     Ok(())
+}
+
+/// Where this program's file is, as seen at the first call, which `main` makes: a build by `cargo xtask` puts another build of
+/// the same program there, and from then on the kernel calls the file of this one deleted.
+pub(crate) fn own_path() -> Result<PathBuf> {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(path) = PATH.get() {
+        return Ok(path.clone());
+    }
+    let path = std::env::current_exe().context("failed to find xtask's own path")?;
+    Ok(PATH.get_or_init(|| path).clone())
 }
 
 /// The process with this pid, unless there is none or it is dead and only not yet waited for.

@@ -9,11 +9,11 @@ use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Result, anyhow, ensure};
 
 use crate::args::TestOptions;
 use crate::layout::Layout;
-use crate::{generate, interrupt, node, tools, web};
+use crate::{generate, interrupt, node, procfs, tools, web};
 use servers::Servers;
 
 /// What the steps of one run share.
@@ -66,7 +66,7 @@ const STEPS: [(&str, Work); 13] = [
 
 /// Runs the steps; the first failure ends it unless told to go on.
 pub(crate) fn run(options: &TestOptions) -> Result<()> {
-    let xtask = std::env::current_exe().context("failed to find xtask's own path")?;
+    let xtask = procfs::own_path()?;
     let run = Run {
         layout: Layout::new(None, 0)?,
         xtask,
