@@ -166,11 +166,15 @@ impl Cluster {
         Ok(World { gateways, http: e2e::http::client()?, pool })
     }
 
-    async fn people(&self, world: &World) -> Result<Vec<Person>> {
-        let users = format!("http://localhost:{}", self.node.open("default", "parlor-users", 8081).await?);
+    /// Where user-service is.
+    async fn users(&self) -> Result<String> {
+        Ok(format!("http://localhost:{}", self.node.open("default", "parlor-users", 8081).await?))
+    }
+
+    async fn people(&self, world: &World, users: &str) -> Result<Vec<Person>> {
         let mut people = Vec::new();
         for number in 0..SENDERS {
-            let person = Person::register(&world.http, &users, &format!("person-{number}")).await?;
+            let person = Person::register(&world.http, users, &format!("person-{number}")).await?;
             let url = format!("{}/v1/rooms/{ROOM}/join", world.gateways[0].http);
             let answer = world.http.post(url).bearer_auth(&person.access_token).send().await?;
             ensure!(answer.status() == 204, "join: {} {}", answer.status(), answer.text().await?);
@@ -201,6 +205,28 @@ impl Cluster {
 
 fn chart(name: &str) -> String {
     format!("{}/../charts/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What a browser asks for before anybody signs in, at the addresses to which `kubectl port-forward` leads it.
+async fn greets_browsers(world: &World, users: &str) -> Result<()> {
+    let gateway = &world.gateways[0].http;
+    let get = async |path: &str| -> Result<String> {
+        let answer = world.http.get(format!("{gateway}{path}")).header("accept", "text/html,*/*").send().await?;
+        ensure!(answer.status() == 200, "{path}: {}", answer.status());
+        Ok(answer.text().await?)
+    };
+    let page = get("/").await?;
+    let script = page.split('"').find(|part| part.starts_with("/assets/") && part.ends_with(".js"));
+    let script = script.with_context(|| format!("the page has no script: {page}"))?;
+    ensure!(!get(script).await?.is_empty(), "{script} is empty");
+    let config = get("/v1/config").await?;
+    ensure!(config.contains(r#""users_url":"http://localhost:8081""#), "pages are told {config}");
+    let ask = world.http.request(reqwest::Method::OPTIONS, format!("{users}/v1/login"));
+    let ask = ask.header("origin", "http://localhost:8080").header("access-control-request-method", "POST");
+    let answer = ask.header("access-control-request-headers", "content-type").send().await?;
+    let allowed = answer.headers().get("access-control-allow-origin").context("user-service does not know the page")?;
+    ensure!(allowed == "http://localhost:8080", "user-service allows {allowed:?}");
+    Ok(())
 }
 
 /// A socket that answers pings until it is closed.
@@ -246,7 +272,9 @@ async fn people_talk_through_services_while_gateways_come_are_killed_and_go() {
     cluster.tell("the room is ready");
 
     let world = cluster.world().await.unwrap();
-    let people = cluster.people(&world).await.unwrap();
+    let users = cluster.users().await.unwrap();
+    greets_browsers(&world, &users).await.unwrap();
+    let people = cluster.people(&world, &users).await.unwrap();
     cluster.aim_at(10).await.unwrap();
     let scene = Scene { room: ROOM, people: &people, messages: MESSAGES, window: 32, pace: PACE };
     let outcome = scene.play(&world, |_| cluster.scale(&world, &people[0])).await.unwrap();

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::args::ImagesOptions;
 use crate::layout::Layout;
-use crate::{cargo, tools};
+use crate::{cargo, tools, web};
 
 /// Stands before the names of all images. It is nobody's registry, so that nothing asks for them there.
 const PREFIX: &str = "parlor.local";
@@ -61,6 +61,8 @@ pub(crate) fn values() -> Value {
 fn write_programs(layout: &Layout, out: &Path, build: bool) -> Result<Vec<(String, PathBuf)>> {
     fs::create_dir_all(out).with_context(|| format!("failed to make {}", out.display()))?;
     if build {
+        // First, since it becomes part of chat-service.
+        web::build(layout, &mut |line| println!("{line}"))?;
         cargo::build_programs(layout)?;
     } else {
         cargo::require_programs(layout)?;

@@ -8,7 +8,7 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 use service::problem::{Code, Problem};
 use std::fmt::Write as _;
 
-/// What `cargo xtask up` builds from `web/`; debug builds read it from there.
+/// What `cargo xtask up` builds from `web/`.
 #[derive(RustEmbed)]
 #[folder = "../web/dist"]
 #[allow_missing = true]

@@ -70,7 +70,8 @@ pub(crate) struct ChatPlatformSpec {
     /// How people reach the platform.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ingress: Option<Ingress>,
-    /// True: also a single small RabbitMQ, PostgreSQL and Redis, to try it out.
+    /// True: also a single small RabbitMQ, PostgreSQL and Redis, to try it out. Without a host name its
+    /// pages work at http://localhost:8080, through `kubectl port-forward` of both Services.
     pub(crate) demo: bool,
 }
 

@@ -1,4 +1,5 @@
-//! Where people reach a platform: one host name for both services, or the Services themselves.
+//! Where people reach a platform: one host name for both services, the ports that `kubectl port-forward` leads to a demonstration,
+//! or the Services themselves.
 
 use serde_json::{Value, json};
 
@@ -9,6 +10,11 @@ use super::{Kind, Object, Platform};
 const OF_USERS: [&str; 7] =
     ["/v1/register", "/v1/login", "/v1/refresh", "/v1/logout", "/v1/me", "/.well-known", "/users/openapi.json"];
 
+/// user-service of a demonstration, as a browser reaches it through a forwarded port.
+const FORWARDED_USERS: &str = "http://localhost:8081";
+/// Pages of a demonstration's gateway, through a forwarded port.
+const FORWARDED_PAGES: &str = "http://localhost:8080,http://127.0.0.1:8080";
+
 impl Platform<'_> {
     /// chat-service as people reach it.
     pub(crate) fn endpoint(&self) -> String {
@@ -17,7 +23,18 @@ impl Platform<'_> {
 
     /// user-service as people reach it.
     pub(super) fn users_url(&self) -> String {
-        self.host().unwrap_or_else(|| self.inside(USER_SERVICE, 8081))
+        let forwarded = || self.is_forwarded().then(|| FORWARDED_USERS.to_owned());
+        self.host().or_else(forwarded).unwrap_or_else(|| self.inside(USER_SERVICE, 8081))
+    }
+
+    /// Origins of pages, beside its own, that may use user-service, separated by commas.
+    pub(super) fn pages(&self) -> Option<&'static str> {
+        self.is_forwarded().then_some(FORWARDED_PAGES)
+    }
+
+    /// A demonstration without a host name: nothing but forwarded ports leads a browser to it.
+    fn is_forwarded(&self) -> bool {
+        self.spec.demo && self.spec.ingress.is_none()
     }
 
     /// The `iss` of tokens.

@@ -79,6 +79,9 @@ fn users<'a>(platform: &Platform<'a>) -> Program<'a> {
     if platform.spec.ingress.is_some() {
         env.push(("TRUST_FORWARDED", "true".to_owned()));
     }
+    if let Some(pages) = platform.pages() {
+        env.push(("ALLOWED_ORIGINS", pages.to_owned()));
+    }
     Program {
         part: USER_SERVICE,
         image: &platform.users.image,

@@ -150,6 +150,26 @@ fn both_services_know_each_other_and_one_issuer() {
 }
 
 #[test]
+fn a_demonstration_is_reached_through_forwarded_ports_unless_it_has_a_host_name() {
+    let case = Case::new(|spec| spec["demo"] = json!(true));
+    let (gateway, users) = (case.container("main-gateway"), case.container("main-users"));
+    assert_eq!(env(&gateway, "USERS_URL"), "http://localhost:8081");
+    assert_eq!(
+        (env(&gateway, "ISSUER"), env(&users, "ISSUER")),
+        (env(&gateway, "USERS_URL"), env(&gateway, "USERS_URL"))
+    );
+    assert_eq!(env(&gateway, "JWKS_URL"), "http://main-users.chat.svc:8081/.well-known/jwks.json");
+    assert_eq!(env(&users, "ALLOWED_ORIGINS"), "http://localhost:8080,http://127.0.0.1:8080");
+
+    let case = Case::new(|spec| {
+        spec["demo"] = json!(true);
+        spec["ingress"] = json!({"host": "chat.example.com"});
+    });
+    assert_eq!(env(&case.container("main-gateway"), "USERS_URL"), "http://chat.example.com");
+    assert!(env(&case.container("main-users"), "ALLOWED_ORIGINS").is_null());
+}
+
+#[test]
 fn pods_start_anew_for_another_address_and_not_for_another_token_and_another_image_migrates() {
     let version = |case: &Case, name: &str| {
         let deployment = case.object(Kind::Deployment, name);
