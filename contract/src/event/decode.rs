@@ -5,6 +5,8 @@ use super::{Body, Event, MemberChange, Message, MessageRef, Role, User, Visibili
 use crate::position::{Epoch, LogPosition};
 use serde::Deserialize;
 use std::sync::Arc;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 /// The fields of all types, of which each event has some.
@@ -59,17 +61,29 @@ struct AnyMessage {
     pos: Option<u64>,
 }
 
-/// A field that the event's type needs.
+/// Why fields are no event.
 #[derive(Debug, thiserror::Error)]
-#[error("missing field `{0}`")]
-pub(super) struct Missing(&'static str);
+pub(super) enum NoEvent {
+    /// The event's type needs it.
+    #[error("missing field `{0}`")]
+    Missing(&'static str),
+    /// Retention compares times as texts, and pages show them.
+    #[error("time `{0}` is not as 2026-11-24T10:00:00.000Z")]
+    Time(Arc<str>),
+}
 
-fn need<T>(field: Option<T>, name: &'static str) -> Result<T, Missing> {
-    field.ok_or(Missing(name))
+fn need<T>(field: Option<T>, name: &'static str) -> Result<T, NoEvent> {
+    field.ok_or(NoEvent::Missing(name))
+}
+
+/// RFC 3339 in UTC with milliseconds, which is ordered as a text is.
+fn is_time(text: &str) -> bool {
+    let form = text.len() == "2026-11-24T10:00:00.000Z".len() && text.ends_with('Z') && text.as_bytes()[10] == b'T';
+    form && OffsetDateTime::parse(text, &Rfc3339).is_ok()
 }
 
 impl AnyMessage {
-    fn message(self) -> Result<Message, Missing> {
+    fn message(self) -> Result<Message, NoEvent> {
         Ok(Message {
             id: self.id,
             text: need(self.text, "message.text")?,
@@ -79,7 +93,7 @@ impl AnyMessage {
         })
     }
 
-    fn reference(self) -> Result<MessageRef, Missing> {
+    fn reference(self) -> Result<MessageRef, NoEvent> {
         Ok(MessageRef {
             id: self.id,
             author: need(self.author, "message.author")?,
@@ -90,9 +104,12 @@ impl AnyMessage {
 }
 
 impl TryFrom<Flat> for Event {
-    type Error = Missing;
+    type Error = NoEvent;
 
-    fn try_from(flat: Flat) -> Result<Self, Missing> {
+    fn try_from(flat: Flat) -> Result<Self, NoEvent> {
+        if !is_time(&flat.time) {
+            return Err(NoEvent::Time(flat.time));
+        }
         let message = need(flat.message, "message");
         let body = match flat.kind {
             Kind::Message => Body::Message { message: message?.message()? },
@@ -127,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_field_that_the_type_needs_is_told_by_name_and_others_are_ignored() {
-        let head = r#""key":"0193e9a0-0000-7000-8000-000000000000","hash":"h","after":{"ordinal":0,"pos":0},"sender":null,"time":"t""#;
+        let head = r#""key":"0193e9a0-0000-7000-8000-000000000000","hash":"h","after":{"ordinal":0,"pos":0},"sender":null,"time":"2026-11-24T10:00:00.000Z""#;
         let read = |rest: &str| serde_json::from_str::<Event>(&format!("{{{head},{rest}}}"));
         let error =
             read(r#""type":"edited","message":{"id":"0193e9a0-0000-7000-8000-000000000000"},"text":"x""#).unwrap_err();
@@ -135,5 +152,23 @@ mod tests {
         assert!(read(r#""type":"closed""#).unwrap_err().to_string().contains("next_epoch"));
         assert!(read(r#""type":"unheard_of""#).is_err());
         assert!(read(r#""type":"closed","next_epoch":"2-abcdef","later":{"a":[1]}"#).is_ok());
+    }
+    #[test]
+    fn a_time_that_would_not_be_in_order_as_a_text_is_none() {
+        assert!(is_time("2026-11-24T10:00:00.000Z"));
+        for text in [
+            "",
+            "soon",
+            "2026-11-24T10:00:00Z",
+            "2026-11-24 10:00:00.000Z",
+            "2026-11-24T10:00:00,000Z",
+            "2026-11-24t10:00:00.000z",
+            "2026-13-24T10:00:00.000Z",
+            "2026-11-24T10:00:00.0000Z",
+            "2026-11-24T10:00+01:00:00Z",
+            "zzzz-11-24T10:00:00.000Z",
+        ] {
+            assert!(!is_time(text), "{text}");
+        }
     }
 }

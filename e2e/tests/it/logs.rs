@@ -234,7 +234,12 @@ async fn a_poison_event_published_by_an_administrator_is_void_and_the_chat_goes_
         json!({"key": id, "hash": "h", "after": {"ordinal": 0, "pos": 0}, "sender": sender, "time": "2026-11-24T10:00:00.000Z",
             "type": "message", "message": {"id": id, "text": text, "attachments": []}})
     };
-    let poisons: [(&str, Vec<u8>); 8] = [
+    let with_time = |time: &str| {
+        let mut event = event("x", &user);
+        event["time"] = json!(time);
+        event
+    };
+    let poisons: [(&str, Vec<u8>); 9] = [
         ("no JSON", b"\x00\xff\x00 not json".to_vec()),
         ("nothing", Vec::new()),
         ("a later version", br#"{"v":9,"events":[]}"#.to_vec()),
@@ -245,6 +250,7 @@ async fn a_poison_event_published_by_an_administrator_is_void_and_the_chat_goes_
             json!({"v": 1, "events": [event("x", &json!({"id": "nobody"}))]}).to_string().into(),
         ),
         ("a NUL in the text", json!({"v": 1, "events": [event("a\0b", &user)]}).to_string().into()),
+        ("a time that is none", json!({"v": 1, "events": [with_time("soon")]}).to_string().into()),
         ("an event that is only a key", json!({"v": 1, "events": [{"key": "x"}]}).to_string().into()),
     ];
     for (what, body) in &poisons {
