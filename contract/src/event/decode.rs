@@ -153,6 +153,7 @@ mod tests {
         assert!(read(r#""type":"unheard_of""#).is_err());
         assert!(read(r#""type":"closed","next_epoch":"2-abcdef","later":{"a":[1]}"#).is_ok());
     }
+
     #[test]
     fn a_time_that_would_not_be_in_order_as_a_text_is_none() {
         assert!(is_time("2026-11-24T10:00:00.000Z"));
