@@ -1,6 +1,7 @@
 //! What a room's task does with a message of its log: decide which copies count, remember, answer senders, hand on to subscribers.
 
 use super::attach::Anchor;
+use super::clock;
 use super::dedup::{Answers, Key, Known, Verdict, verdict};
 use super::delivery::Delivery;
 use super::opening::DATABASE_LIMIT;
@@ -48,14 +49,14 @@ impl Room {
         let Some(log) = &self.log else { return };
         if !delivery.is_for(self.key.id, &log.epoch) {
             self.context.meters.passed_by.increment(1);
-            return self.read_past(delivery, None);
+            return self.read_past(delivery, None, Instant::now());
         }
         match Envelope::decode(&delivery.body) {
             Ok(envelope) => self.decide(delivery, envelope),
             Err(error) => {
                 tracing::error!(room = %self.key.name, offset, %error, "failed to decode a message of a log; it is passed by");
                 self.context.meters.passed_by.increment(1);
-                self.read_past(delivery, None);
+                self.read_past(delivery, None, Instant::now());
             }
         }
     }
@@ -103,6 +104,8 @@ impl Room {
         let epoch = log.epoch.clone();
         let now = Instant::now();
         let count = envelope.events.len();
+        // All of a batch leave at once.
+        let sent = envelope.events.first().map_or(now, |event| clock::moment(&event.time));
         let mut frames: Vec<Arc<Frame>> = Vec::with_capacity(count);
         let mut over = false;
         for (index, event) in envelope.events.into_iter().enumerate() {
@@ -121,7 +124,7 @@ impl Room {
             }
         }
         self.hand_on(frames);
-        self.read_past(delivery, Some(count));
+        self.read_past(delivery, Some(count), sent);
         if over {
             // What was handed over and not read yet can only stand behind.
             self.outgoing.fail_pending(&AppendError::Unavailable("log_changing"));
@@ -182,14 +185,14 @@ impl Room {
     }
 
     /// The message is dealt with, whatever it was.
-    fn read_past(&mut self, delivery: Delivery, events: Option<usize>) {
+    fn read_past(&mut self, delivery: Delivery, events: Option<usize>, sent: Instant) {
         let Some(log) = &mut self.log else { return };
         let offset = signed(delivery.offset);
         log.last = Anchor { off: offset, crc: Some(delivery.crc()) };
         log.pos = log.pos.max(delivery.end(events));
         if offset > log.stored_off {
             // Others write too: more than what stops sending here may come.
-            self.retained.push(delivery, Instant::now(), 2 * self.context.config.behind_bytes);
+            self.retained.push(delivery, sent, 2 * self.context.config.behind_bytes);
         }
         self.tell_applied();
     }

@@ -1,6 +1,8 @@
-//! How old a command is, by clocks that run while the process is frozen.
+//! How old a command is, by clocks that run while the process is frozen; how old an event and an id.
 
 use std::time::{Duration, Instant, SystemTime};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 /// The moment at which a command came.
@@ -21,6 +23,14 @@ impl Started {
     pub(super) fn age(&self) -> Duration {
         self.monotonic.elapsed().max(self.wall.elapsed().unwrap_or_default())
     }
+}
+
+/// When it was `time` by the wall clock, an event's time; now for a time to come.
+pub(super) fn moment(time: &str) -> Instant {
+    let now = Instant::now();
+    let passed = OffsetDateTime::parse(time, &Rfc3339).ok().map(|time| OffsetDateTime::now_utc() - time);
+    let passed = passed.and_then(|passed| Duration::try_from(passed).ok()).unwrap_or_default();
+    now.checked_sub(passed).unwrap_or(now)
 }
 
 /// How far the time in a UUIDv7 is from now, in whichever direction; `None` for other ids.
@@ -47,6 +57,15 @@ mod tests {
         let ahead = uuid::Timestamp::from_unix(uuid::NoContext, ahead, 0);
         assert!(distance(Uuid::new_v7(ahead), now).unwrap() > Duration::from_secs(500));
         assert_eq!(distance(Uuid::new_v4(), now), None);
+    }
+
+    #[test]
+    fn a_moment_is_as_long_ago_as_its_time_and_never_to_come() {
+        let hour = time::Duration::hours(1);
+        let ago = |time: OffsetDateTime| moment(&service::clock::rfc3339_ms(time)).elapsed();
+        let past = ago(OffsetDateTime::now_utc() - hour);
+        assert!(past >= Duration::from_hours(1) && past < Duration::from_mins(61), "{past:?}");
+        assert!(ago(OffsetDateTime::now_utc() + hour) < Duration::from_mins(1));
     }
 
     #[test]

@@ -9,7 +9,7 @@ pub(crate) struct Config {
     pub(crate) ring_bytes: usize,
     /// A room that nobody uses is closed after this.
     pub(crate) linger: Duration,
-    /// Sending stops when the historian is so far behind: half of what the smallest class keeps.
+    /// Sending stops when the historian is so far behind in a room, or by half of what its log keeps.
     pub(crate) behind_bytes: usize,
     /// The same by age.
     pub(crate) behind_age: Duration,

@@ -62,6 +62,7 @@ impl Room {
             pos: row.pos,
             stored_off: row.off,
             stored_pos: row.pos,
+            kept: row.kept,
         });
         match before {
             Some(before) if *before.epoch == row.epoch => self.cursors.miss(&row.epoch, before.pos + 1, row.pos),

@@ -15,7 +15,7 @@ use contract::position::{Epoch, LogPosition};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Keys of one look-up.
 const KEYS_AT_ONCE: usize = 1024;
@@ -72,13 +72,14 @@ impl Room {
         self.publish(now);
     }
 
-    /// Whether the historian is so far behind that more might outrun it.
+    /// Whether the historian is so far behind that more might outrun it: the other half is for what others send meanwhile.
     fn is_behind(&self, now: Instant) -> bool {
         let config = &self.context.config;
         let unstored = self.retained.unstored();
         let all = self.context.unstored.load(Ordering::Relaxed);
-        unstored > config.behind_bytes
-            || self.retained.age(now) > config.behind_age
+        let kept = self.log.as_ref().map(|log| log.kept);
+        unstored > kept.map_or(usize::MAX, |kept| kept.bytes / 2).min(config.behind_bytes)
+            || self.retained.age(now) > kept.map_or(Duration::MAX, |kept| kept.age / 2).min(config.behind_age)
             // All rooms together hold too much: those that hold a good part of it stop.
             || (all > config.behind_bytes_total && unstored > config.behind_bytes / 16)
     }

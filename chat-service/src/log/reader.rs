@@ -235,6 +235,7 @@ impl Room {
             Some(log) if row.epoch == *log.epoch => {
                 log.stored_off = log.stored_off.max(row.off);
                 log.stored_pos = log.stored_pos.max(row.pos);
+                log.kept = row.kept;
                 self.retained.stored(row.off);
                 self.trim();
             }

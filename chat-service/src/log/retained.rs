@@ -5,6 +5,10 @@ use crate::log::delivery::Delivery;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+/// Bytes around a body in a segment: the chunk's header, the message's own headers, its exchange and key. 292 measured with RabbitMQ
+/// 3.10 and a room's name of 14 bytes, which may be of 127.
+const AROUND: usize = 512;
+
 /// Consecutive messages of one log.
 #[derive(Debug, Default)]
 pub(super) struct Retained {
@@ -28,9 +32,9 @@ impl Retained {
         Self { before, ..Self::default() }
     }
 
-    /// The next message; `most_bytes` bounds what is kept: of too many the first are kept, because only what follows on the
-    /// stored offset can be stored.
-    pub(super) fn push(&mut self, delivery: Delivery, now: Instant, most_bytes: usize) {
+    /// The next message, and when it was sent; `most_bytes` bounds what is kept: of too many the first are kept, because only what
+    /// follows on the stored offset can be stored.
+    pub(super) fn push(&mut self, delivery: Delivery, sent: Instant, most_bytes: usize) {
         let bytes = cost(&delivery);
         if self.beyond.is_some() || self.bytes + bytes > most_bytes {
             let last = offset(&delivery);
@@ -39,7 +43,7 @@ impl Retained {
             return;
         }
         self.bytes += bytes;
-        self.deliveries.push_back((delivery, now));
+        self.deliveries.push_back((delivery, sent));
     }
 
     /// The historian has stored up to `off`.
@@ -87,9 +91,9 @@ impl Retained {
         self.bytes
     }
 
-    /// How long ago the oldest of them was read.
+    /// How long ago the oldest of them was sent.
     pub(super) fn age(&self, now: Instant) -> Duration {
-        self.deliveries.front().map_or(Duration::ZERO, |(_, read)| now.saturating_duration_since(*read))
+        self.deliveries.front().map_or(Duration::ZERO, |(_, sent)| now.saturating_duration_since(*sent))
     }
 }
 
@@ -97,13 +101,17 @@ fn offset(delivery: &Delivery) -> i64 {
     i64::try_from(delivery.offset).unwrap_or(i64::MAX)
 }
 
+/// What a message takes on the broker's disk, rather too much; here it takes less.
 fn cost(delivery: &Delivery) -> usize {
-    delivery.body.len() + 160
+    delivery.body.len() + AROUND
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a message of 40 bytes counts.
+    const ONE: usize = 40 + AROUND;
 
     fn delivery(offset: u64, size: usize) -> Delivery {
         Delivery { offset, room: None, epoch: None, body: vec![0; size].into() }
@@ -122,7 +130,7 @@ mod tests {
         assert_eq!(offsets(&row, 8), None);
         row.stored(11);
         assert_eq!((offsets(&row, 10), offsets(&row, 12)), (None, Some(vec![13, 14])));
-        assert_eq!(row.unstored(), 600);
+        assert_eq!(row.unstored(), 3 * ONE);
         row.stored(99);
         assert_eq!((row.unstored(), offsets(&row, 99)), (0, Some(vec![])));
     }
@@ -130,18 +138,18 @@ mod tests {
     #[test]
     fn of_too_many_the_first_are_kept_and_it_begins_anew_when_all_are_stored() {
         let mut row = Retained::new(-1);
-        (0..6).for_each(|at| row.push(delivery(at, 40), Instant::now(), 500));
-        assert_eq!((row.bytes(), row.unstored()), (400, 1200));
+        (0..6).for_each(|at| row.push(delivery(at, 40), Instant::now(), 2 * ONE));
+        assert_eq!((row.bytes(), row.unstored()), (2 * ONE, 6 * ONE));
         let following =
             |row: &Retained, off| row.following(off).iter().map(|delivery| delivery.offset).collect::<Vec<_>>();
         assert_eq!((following(&row, -1), following(&row, 0)), (vec![0, 1], vec![1]));
         assert_eq!(offsets(&row, -1), None);
         row.stored(3);
-        row.push(delivery(6, 40), Instant::now(), 500);
+        row.push(delivery(6, 40), Instant::now(), 2 * ONE);
         assert_eq!((offsets(&row, 3), following(&row, 3)), (None, vec![]));
         row.stored(6);
-        row.push(delivery(7, 40), Instant::now(), 500);
-        assert_eq!((offsets(&row, 6), row.unstored()), (Some(vec![7]), 200));
+        row.push(delivery(7, 40), Instant::now(), 2 * ONE);
+        assert_eq!((offsets(&row, 6), row.unstored()), (Some(vec![7]), ONE));
         // Not before all that was left out.
         assert!(following(&row, 3).is_empty());
     }

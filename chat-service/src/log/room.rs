@@ -19,6 +19,7 @@ use super::{AppendError, RoomKey, SubscribeError, salvage};
 use crate::broker::Published;
 use crate::log::frame::Frame;
 use crate::store::keys::LookedUp;
+use crate::store::logs::Kept;
 use contract::position::{Epoch, LogPosition};
 use contract::standing::Standing;
 use std::collections::BTreeMap;
@@ -97,6 +98,7 @@ pub(super) struct Log {
     /// What the historian has, as far as is known here.
     pub(super) stored_off: i64,
     pub(super) stored_pos: u64,
+    pub(super) kept: Kept,
 }
 
 impl Log {

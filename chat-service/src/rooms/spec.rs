@@ -53,6 +53,12 @@ pub(crate) struct Spec {
     pub(crate) segment_bytes: i64,
     /// What may be uploaded.
     pub(crate) uploads: Uploads,
+    /// Bytes that the broker keeps of a log at most; 0: so much that other limits come first. Absent in rows from before it.
+    #[serde(default)]
+    pub(crate) log_bytes: i64,
+    /// The same in seconds.
+    #[serde(default)]
+    pub(crate) log_seconds: i64,
 }
 
 /// Somebody whom a manifest names.

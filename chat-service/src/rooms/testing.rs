@@ -90,6 +90,8 @@ pub(crate) fn manifest(room: &str) -> Put {
             replicas: 1,
             segment_bytes: 16 << 20,
             uploads: Uploads { max_bytes: 25 << 20, media_types: vec!["image/*".into()] },
+            log_bytes: 0,
+            log_seconds: 0,
         },
     }
 }

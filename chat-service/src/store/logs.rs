@@ -6,6 +6,7 @@ use contract::position::{Epoch, LogPosition};
 use contract::room::RoomName;
 use sqlx::PgPool;
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// A log, as its row says.
@@ -31,6 +32,29 @@ pub(crate) struct LogRow {
     pub(crate) sending: bool,
     /// `pending`, `open`, `closed` or `gone`.
     pub(crate) state: String,
+    /// What the broker keeps of it.
+    pub(crate) kept: Kept,
+}
+
+/// What the broker keeps of a log at least, so that the historian finds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// On its disk. A log is cut by whole segments, whenever one is full.
+    pub(crate) bytes: usize,
+    /// Since it was sent.
+    pub(crate) age: Duration,
+}
+
+impl Kept {
+    /// From the class's size and age, 0 or absent where other limits come first, and the size of the log's segments.
+    pub(crate) fn of(log_bytes: Option<i64>, log_seconds: Option<i64>, segment_bytes: i64) -> Self {
+        let said = |number: Option<i64>| number.filter(|number| *number > 0);
+        let bytes = said(log_bytes).map(|bytes| bytes.saturating_sub(segment_bytes).max(0));
+        Self {
+            bytes: bytes.map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+            age: said(log_seconds).map_or(Duration::MAX, |seconds| Duration::from_secs(seconds.unsigned_abs())),
+        }
+    }
 }
 
 /// A room that exists, with the log that is in use, if one is.
@@ -46,7 +70,8 @@ pub(crate) struct Current {
 pub(crate) async fn current(pool: &PgPool, rooms: &[Uuid]) -> Result<Vec<Current>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select r.id as room, r.namespace, r.name, l.id as "id?", l.epoch as "epoch?", l.stream as "stream?",
-               l.routing_key as "routing_key?", l.off as "off?", l.anchor_crc, l.pos as "pos?", l.sending as "sending?", l.state as "state?"
+               l.routing_key as "routing_key?", l.off as "off?", l.anchor_crc, l.pos as "pos?", l.sending as "sending?", l.state as "state?",
+               l.segment_bytes as "segment_bytes?", (r.spec->>'log_bytes')::bigint as log_bytes, (r.spec->>'log_seconds')::bigint as log_seconds
            from rooms r left join logs l on l.room = r.id and l.state = 'open'
            where r.id = any($1)"#,
         rooms
@@ -55,7 +80,18 @@ pub(crate) async fn current(pool: &PgPool, rooms: &[Uuid]) -> Result<Vec<Current
     .await?;
     rows.into_iter()
         .map(|row| {
-            let log = match (row.id, row.epoch, row.stream, row.routing_key, row.off, row.pos, row.sending, row.state) {
+            let kept = row.segment_bytes.map(|segment| Kept::of(row.log_bytes, row.log_seconds, segment));
+            let log = match (
+                row.id,
+                row.epoch,
+                row.stream,
+                row.routing_key,
+                row.off,
+                row.pos,
+                row.sending,
+                row.state,
+                kept,
+            ) {
                 (
                     Some(id),
                     Some(epoch),
@@ -65,6 +101,7 @@ pub(crate) async fn current(pool: &PgPool, rooms: &[Uuid]) -> Result<Vec<Current
                     Some(pos),
                     Some(sending),
                     Some(state),
+                    Some(kept),
                 ) => Some(LogRow {
                     id,
                     room: room_key(row.room, &row.namespace, &row.name)?,
@@ -76,6 +113,7 @@ pub(crate) async fn current(pool: &PgPool, rooms: &[Uuid]) -> Result<Vec<Current
                     pos: u64::try_from(pos).unwrap_or(0),
                     sending,
                     state,
+                    kept,
                 }),
                 _ => None,
             };

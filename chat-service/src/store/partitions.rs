@@ -1,7 +1,7 @@
 //! Which historian reads which share of the logs. Leases spread the load; the guard of `store::append` is what makes rows right.
 
 use crate::log::RoomKey;
-use crate::store::logs::LogRow;
+use crate::store::logs::{Kept, LogRow};
 use contract::room::RoomName;
 use rand::seq::IteratorRandom as _;
 use sqlx::{PgConnection, PgPool};
@@ -103,7 +103,8 @@ pub(crate) async fn open_logs(pool: &PgPool, partitions: &BTreeSet<i16>) -> Resu
 pub(crate) async fn open_rows(pool: &PgPool, ids: &[i64]) -> Result<Vec<LogRow>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
-        "select l.id, l.room, r.namespace, r.name, l.epoch, l.stream, l.routing_key, l.off, l.anchor_crc, l.pos, l.sending, l.state
+        "select l.id, l.room, r.namespace, r.name, l.epoch, l.stream, l.routing_key, l.off, l.anchor_crc, l.pos, l.sending, l.state,
+             l.segment_bytes, (r.spec->>'log_bytes')::bigint as log_bytes, (r.spec->>'log_seconds')::bigint as log_seconds
          from logs l join rooms r on r.id = l.room where l.id = any($1) and l.state = 'open'",
         ids
     )
@@ -125,6 +126,9 @@ struct Row {
     pos: i64,
     sending: bool,
     state: String,
+    segment_bytes: i64,
+    log_bytes: Option<i64>,
+    log_seconds: Option<i64>,
 }
 
 impl Row {
@@ -141,6 +145,7 @@ impl Row {
             pos: u64::try_from(self.pos).ok()?,
             sending: self.sending,
             state: self.state,
+            kept: Kept::of(self.log_bytes, self.log_seconds, self.segment_bytes),
         })
     }
 }

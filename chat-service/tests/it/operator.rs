@@ -47,6 +47,8 @@ pub(crate) fn manifest(room: &str, hash: &str) -> PutRoom {
             replicas: 1,
             segment_bytes: 1 << 20,
             uploads: Some(UploadLimits { max_bytes: 1 << 20, media_types: vec!["image/*".to_owned()] }),
+            log_bytes: 0,
+            log_seconds: 0,
         }),
     }
 }

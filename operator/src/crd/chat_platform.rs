@@ -283,6 +283,7 @@ impl Default for Rooms {
 /// A class of logs. What is frozen when a log is made holds for logs made later; age and size change in place.
 #[derive(JsonSchema, Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [law::SEGMENTS.rule()]))]
 pub(crate) struct Class {
     /// What rooms name it by; one word of the streams' names.
     #[schemars(length(min = 1, max = 63), regex(pattern = shape::LABEL))]
@@ -299,7 +300,7 @@ pub(crate) struct Class {
     #[serde(default = "max_age")]
     #[schemars(length(max = 6), regex(pattern = shape::AGE))]
     pub(crate) max_age: String,
-    /// Size beyond which the log drops its oldest segments. Changes in place.
+    /// Size beyond which the log drops its oldest segments, at least four of them. Changes in place.
     #[serde(default = "max_bytes")]
     #[schemars(extend("x-kubernetes-validations" = [law::LOG_BYTES.rule()]))]
     pub(crate) max_bytes: Bytes,

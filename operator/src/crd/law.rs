@@ -47,6 +47,13 @@ pub(crate) const LOG_BYTES: Law = Law {
     field: None,
     cure: "is too little: write at least 1Mi",
 };
+/// Of a class. The oldest segment goes once the others hold `maxBytes`, so that a few keep most of it.
+pub(crate) const SEGMENTS: Law = Law {
+    cel: "!isQuantity(self.maxBytes) || !isQuantity(self.segmentBytes) || quantity(self.maxBytes).sub(quantity(self.segmentBytes)).sub(quantity(self.segmentBytes)).sub(quantity(self.segmentBytes)).compareTo(quantity(self.segmentBytes)) >= 0",
+    holds: |class| bytes(&class["maxBytes"]) / 4 >= bytes(&class["segmentBytes"]),
+    field: Some("maxBytes"),
+    cure: "is less than four segments: raise maxBytes or lower segmentBytes",
+};
 /// Of a room's `uploads.maxBytes`.
 pub(crate) const UPLOAD_BYTES: Law = Law {
     cel: "!isQuantity(self) || quantity(self).compareTo(quantity('5Gi')) <= 0",
@@ -63,7 +70,7 @@ pub(crate) const MEMBERS: Law = Law {
     cure: "names more people than spec.limits.maxMembers allows: raise that, or name fewer",
 };
 
-const LAWS: [Law; 6] = [SCALING, DRAIN, SEGMENT_BYTES, LOG_BYTES, UPLOAD_BYTES, MEMBERS];
+const LAWS: [Law; 7] = [SCALING, DRAIN, SEGMENT_BYTES, LOG_BYTES, SEGMENTS, UPLOAD_BYTES, MEMBERS];
 
 impl Law {
     /// As an entry of `x-kubernetes-validations`.

@@ -136,10 +136,13 @@ mod tests {
             classes(&json!({"name": "a", "segmentBytes": "1Ki"})),
             ["spec.rooms.classes[0].segmentBytes: is out of range: write 64Ki to 1Gi"]
         );
+        let few = "spec.rooms.classes[0].maxBytes: is less than four segments: raise maxBytes or lower segmentBytes";
         assert_eq!(
             classes(&json!({"name": "a", "maxBytes": "5"})),
-            ["spec.rooms.classes[0].maxBytes: is too little: write at least 1Mi"]
+            [few, "spec.rooms.classes[0].maxBytes: is too little: write at least 1Mi"]
         );
+        assert_eq!(classes(&json!({"name": "a", "maxBytes": "67108863"})), [few]);
+        assert!(check(&json!({"rooms": {"classes": [{"name": "a", "maxBytes": "64Mi"}]}})).is_ok());
         assert_eq!(classes(&json!({"replicas": 3})), ["spec.rooms.classes[0].name: is missing: it has no default"]);
         assert_eq!(
             check(&json!({"rooms": {"classes": []}})).unwrap_err(),

@@ -138,7 +138,14 @@ fn spec(platform: &Platform, nodes: Option<u32>, valid: &ValidatedRoom) -> RoomS
             max_bytes: spec.uploads.max_bytes.count(),
             media_types: spec.uploads.media_types.clone(),
         }),
+        log_bytes: unless(&default.max_bytes.count(), class.max_bytes.count()),
+        log_seconds: shape::seconds(unless(&default.max_age.as_str(), class.max_age.as_str())).unwrap_or(0),
     }
+}
+
+/// Nothing for the default: that is what it was before there was the field.
+fn unless<T: PartialEq + Default>(default: &T, value: T) -> T {
+    if value == *default { T::default() } else { value }
 }
 
 /// What the broker is to have for a room with this row. Without a manifest: its logs.

@@ -37,10 +37,13 @@ fn log(epoch: &str, state: &str) -> Log {
 
 /// One step from manifest and row to an action.
 fn action(claim: Claim, row: Option<Room>) -> Action {
-    let ground = ground();
+    action_on(&ground(), claim, row)
+}
+
+fn action_on(ground: &Ground, claim: Claim, row: Option<Room>) -> Action {
     let subject = Subject { room: "a/x".parse().unwrap(), claim: Some(claim) };
-    let checked = validate::all(&ground, vec![Found { subject, row }]);
-    plans(&ground, &World::default(), checked).remove(0).action
+    let checked = validate::all(ground, vec![Found { subject, row }]);
+    plans(ground, &World::default(), checked).remove(0).action
 }
 
 /// The row that this manifest's put leaves.
@@ -70,8 +73,24 @@ fn a_new_room_is_put_with_every_default_filled_in() {
         ("x", "Public", "Retain")
     );
     assert_eq!((spec.replicas, spec.segment_bytes, spec.retention_seconds), (1, 16 << 20, 0));
+    // A class of defaults: as before there were these fields, so that no row changes by an upgrade.
+    assert_eq!((spec.log_bytes, spec.log_seconds), (0, 0));
     let members: Vec<_> = spec.members.iter().map(|member| (member.username.as_str(), member.role.as_str())).collect();
     assert_eq!(members, [("alice", "Owner"), ("zoe", "Member")]);
+}
+
+#[test]
+fn what_the_class_says_of_the_logs_size_and_age_is_put_and_a_change_is_put_again() {
+    let row = row_of("{}");
+    let class = |max_bytes: &str, max_age: &str| {
+        let class = json!({"name": "standard", "replicas": 1, "maxBytes": max_bytes, "maxAge": max_age});
+        let class: Class = serde_json::from_value(class).unwrap();
+        let classes = [(class.name.clone(), class)].into();
+        Ground { platform: Arc::new(Platform { classes, ..Platform::default() }), ..ground() }
+    };
+    let Action::Put(_, put) = action_on(&class("64Mi", "2h"), claim("{}"), Some(row)) else { panic!("no put") };
+    let spec = put.spec.unwrap();
+    assert_eq!((spec.log_bytes, spec.log_seconds), (64 << 20, 7_200));
 }
 
 #[test]

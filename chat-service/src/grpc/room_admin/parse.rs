@@ -28,6 +28,8 @@ const REPLICAS: RangeInclusive<u32> = 1..=99;
 const SEGMENT_BYTES: RangeInclusive<u64> = 1..=3_000_000_000;
 /// More than what manifests can say: `99999w`.
 const RETENTION_SECONDS: RangeInclusive<u64> = 0..=1_000_000_000_000;
+/// More than what manifests can say: `999999Ti`.
+const LOG_BYTES: RangeInclusive<u64> = 0..=(1 << 60);
 const UPLOAD_BYTES: RangeInclusive<u64> = 0..=(1 << 40);
 
 fn invalid(field: &str, cure: impl Into<String>) -> Refusal {
@@ -76,6 +78,8 @@ fn spec(spec: pb::RoomSpec) -> Result<Spec, Refusal> {
         replicas: int("spec.replicas", spec.replicas, &REPLICAS)?,
         segment_bytes: long("spec.segment_bytes", spec.segment_bytes, &SEGMENT_BYTES)?,
         uploads: self::uploads(uploads)?,
+        log_bytes: long("spec.log_bytes", spec.log_bytes, &LOG_BYTES)?,
+        log_seconds: long("spec.log_seconds", spec.log_seconds, &RETENTION_SECONDS)?,
     })
 }
 

@@ -3,7 +3,7 @@
 use super::{Batch, Item, count};
 use crate::historian::reader::Source;
 use crate::log::RoomKey;
-use crate::store::logs::LogRow;
+use crate::store::logs::{Kept, LogRow};
 use crate::testing::{delivery, message};
 use contract::names;
 use std::sync::Arc;
@@ -26,6 +26,7 @@ fn source(id: i64) -> Arc<Source> {
         pos: 0,
         sending: true,
         state: "open".into(),
+        kept: Kept::of(None, None, 0),
     };
     Source::new(row, CancellationToken::new())
 }

@@ -1,12 +1,10 @@
 //! Appending: order, read-back, once, batches.
 
 use super::kit::{World, message, since};
-use crate::broker::{Publication, Published};
 use crate::log::{AppendError, Config};
-use contract::event::{Envelope, Event};
-use contract::names::ROOMS_EXCHANGE;
-use contract::position::{LogPosition, index, pos};
+use contract::position::{index, pos};
 use std::time::{Duration, Instant};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 const LIMIT: Duration = Duration::from_mins(1);
@@ -140,22 +138,7 @@ async fn a_late_copy_of_a_key_that_was_forgotten_is_void_for_every_reader() {
     let two = world.gateway("g2");
     let mut sockets = [one.listen(Some(since(&first))).await, two.listen(Some(since(&first))).await];
     // A frozen gateway thaws and its copy arrives now, with what it knew then.
-    let event = Event {
-        key: draft.key,
-        hash: draft.hash.clone(),
-        after: LogPosition::START,
-        sender: draft.sender.clone(),
-        time: "2026-11-24T10:00:00.000Z".into(),
-        body: draft.body.clone(),
-    };
-    let publication = Publication {
-        exchange: ROOMS_EXCHANGE,
-        key: contract::names::log_key(&world.room().name, &first.epoch),
-        log: Some((world.room().id, first.epoch.clone())),
-        mandatory: true,
-        body: Envelope::join(&[event.encode().unwrap()]),
-    };
-    assert_eq!(one.broker.publish(publication).await, Published::Confirmed);
+    one.publish_raw(first.epoch.as_str(), &draft, OffsetDateTime::now_utc()).await;
     let last = one.say("last").await.unwrap();
     for socket in &mut sockets {
         socket.until(2).await;
@@ -185,12 +168,56 @@ async fn sending_stops_when_the_historian_falls_behind_and_goes_on_when_it_catch
         assert!(sent < 20);
     };
     assert_eq!(error, AppendError::Unavailable("history_behind"));
-    assert!(sent >= 8, "{sent}");
+    assert!(sent >= 6, "{sent}");
     assert_eq!(world.store(&gateway, 100).await, sent);
     let began = Instant::now();
     while gateway.say("again").await.is_err() {
         assert!(began.elapsed() < LIMIT);
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sending_stops_at_half_of_what_the_log_keeps_and_the_class_may_change() {
+    let world = World::new().await;
+    // Half of three segments of 4 KiB.
+    world.keeps(16_384, 0).await;
+    sqlx::query("update logs set segment_bytes = 4096").execute(&world.fixture.pool).await.unwrap();
+    let gateway = world.gateway("g1");
+    let text = "x".repeat(1_000);
+    let mut sent = 0;
+    while gateway.say(&text).await != Err(AppendError::Unavailable("history_behind")) {
+        sent += 1;
+        assert!(sent < 12, "it goes on");
+    }
+    assert!(sent >= 3, "{sent}");
+    world.keeps(1 << 30, 0).await;
+    let began = Instant::now();
+    while gateway.say(&text).await.is_err() {
+        assert!(began.elapsed() < LIMIT);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sending_stops_at_half_of_the_age_that_the_log_keeps_also_on_a_gateway_that_has_just_begun() {
+    let world = World::new().await;
+    world.keeps(0, 7_200).await;
+    let one = world.gateway("g1");
+    let hours = |hours| OffsetDateTime::now_utc() - time::Duration::hours(hours);
+    one.publish_raw("1-aaaaaa", &message(1, Uuid::now_v7(), "not stored"), hours(2)).await;
+    one.publish_raw("1-aaaaaa", &message(1, Uuid::now_v7(), "not stored either"), hours(0)).await;
+    let gateways = [one, world.gateway("g2")];
+    for gateway in &gateways {
+        let began = Instant::now();
+        while gateway.say("more").await != Err(AppendError::Unavailable("history_behind")) {
+            assert!(began.elapsed() < LIMIT);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    assert_eq!(world.store(&gateways[0], 1).await, 1);
+    for gateway in &gateways {
+        gateway.insist(&message(1, Uuid::now_v7(), "all that is left is of this hour")).await;
     }
 }
 

@@ -1,15 +1,14 @@
 //! A room's logs end, close, open, are deleted and replaced by something else.
 
 use super::kit::{Gateway, LIMIT, Socket, World, draft, message, since};
-use crate::broker::{Publication, Published};
 use crate::live::Hint;
 use crate::log::outlet::Push;
-use crate::log::{AppendError, Config, LogPosition, Since};
-use contract::event::{Body, Envelope, Event, Visibility};
-use contract::names::ROOMS_EXCHANGE;
+use crate::log::{AppendError, Config, Since};
+use contract::event::{Body, Visibility};
 use contract::position::pos;
 use serde_json::json;
 use std::time::{Duration, Instant};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 fn room_body(open: bool) -> Body {
@@ -78,7 +77,7 @@ async fn what_stands_behind_closed_is_void_even_if_it_was_confirmed() {
     gateway.append(&closed).await.unwrap();
     // As a gateway that has not read `closed` yet.
     let late = message(1, Uuid::now_v7(), "late");
-    publish_raw(&world, &gateway, &late).await;
+    gateway.publish_raw("1-aaaaaa", &late, OffsetDateTime::now_utc()).await;
     world.store(&gateway, 100).await;
     assert!(matches!(next_push(&mut socket).await, Push::Reset { .. }));
     assert!(socket.seen.is_empty());
@@ -86,26 +85,6 @@ async fn what_stands_behind_closed_is_void_even_if_it_was_confirmed() {
     let again = gateway.insist(&late).await;
     assert_eq!((again.epoch.as_str(), again.duplicate), ("2-bbbbbb", false));
     socket.until(1).await;
-}
-
-async fn publish_raw(world: &World, gateway: &Gateway, draft: &crate::log::Draft) {
-    let event = Event {
-        key: draft.key,
-        hash: draft.hash.clone(),
-        after: LogPosition::START,
-        sender: draft.sender.clone(),
-        time: "2026-11-24T10:00:00.000Z".into(),
-        body: draft.body.clone(),
-    };
-    let epoch: contract::position::Epoch = "1-aaaaaa".parse().unwrap();
-    let publication = Publication {
-        exchange: ROOMS_EXCHANGE,
-        key: contract::names::log_key(&world.room().name, &epoch),
-        log: Some((world.room().id, epoch)),
-        mandatory: true,
-        body: Envelope::join(&[event.encode().unwrap()]),
-    };
-    assert_eq!(gateway.broker.publish(publication).await, Published::Confirmed);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,7 +96,7 @@ async fn a_room_closed_to_sending_refuses_messages_until_it_opens_and_readers_th
     let refused = message(1, Uuid::now_v7(), "refused");
     assert_eq!(gateway.append(&refused).await, Err(AppendError::Closed));
     // A copy that was on its way is void.
-    publish_raw(&world, &gateway, &refused).await;
+    gateway.publish_raw("1-aaaaaa", &refused, OffsetDateTime::now_utc()).await;
     assert_eq!(world.store(&gateway, 100).await, 3);
     assert!(!world.row().await.sending);
     // Begins at the stored position, knowing from the row how the log stood.

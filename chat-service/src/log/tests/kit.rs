@@ -1,6 +1,6 @@
 //! A virtual host and a database of the test's own, gateways on them, people who send and sockets that listen.
 
-use crate::broker::{Broker, From};
+use crate::broker::{Broker, From, Publication, Published};
 use crate::live::Live;
 use crate::log::outlet::{Inlet, Outlet, Push, outlet};
 use crate::log::{
@@ -9,13 +9,16 @@ use crate::log::{
 use crate::store::append::{self, Segment, Stored};
 use crate::store::logs::{self, LogRow};
 use crate::testing::{Fixture, person};
-use contract::event::{Body, Message};
+use contract::event::{Body, Envelope, Event, Message};
 use contract::names::{LIVE_EXCHANGE, ROOMS_EXCHANGE};
+use contract::position::{Epoch, LogPosition};
 use e2e::servers::TestVhost;
 use serde_json::{Value, json};
+use service::clock::rfc3339_ms;
 use service::health::Check;
 use service::shutdown::Shutdown;
 use std::time::Duration;
+use time::OffsetDateTime;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
@@ -69,6 +72,12 @@ impl World {
         let address = format!("{}{path}", self.vhost.management_url);
         let answer = e2e::http::client().unwrap().post(address).json(&body).send().await.unwrap();
         assert!(answer.status().is_success());
+    }
+
+    /// What the room's class says that a log keeps.
+    pub(super) async fn keeps(&self, bytes: i64, seconds: i64) {
+        let keeps = json!({"log_bytes": bytes, "log_seconds": seconds});
+        sqlx::query("update rooms set spec = spec || $1").bind(keeps).execute(&self.fixture.pool).await.unwrap();
     }
 
     pub(super) async fn delete_stream(&self, epoch: &str) {
@@ -200,6 +209,27 @@ impl Gateway {
             }
         }
         panic!("it never became available");
+    }
+
+    /// As a gateway does that knows nothing of what stands in the log: published at `time`, confirmed, not decided.
+    pub(super) async fn publish_raw(&self, epoch: &str, draft: &Draft, time: OffsetDateTime) {
+        let event = Event {
+            key: draft.key,
+            hash: draft.hash.clone(),
+            after: LogPosition::START,
+            sender: draft.sender.clone(),
+            time: rfc3339_ms(time).into(),
+            body: draft.body.clone(),
+        };
+        let epoch: Epoch = epoch.parse().unwrap();
+        let publication = Publication {
+            exchange: ROOMS_EXCHANGE,
+            key: contract::names::log_key(&self.room.name, &epoch),
+            log: Some((self.room.id, epoch)),
+            mandatory: true,
+            body: Envelope::join(&[event.encode().unwrap()]),
+        };
+        assert_eq!(self.broker.publish(publication).await, Published::Confirmed);
     }
 
     /// Says many things at once; all must be taken.

@@ -21,6 +21,8 @@ fn good() -> pb::PutRoom {
             replicas: 1,
             segment_bytes: 16 << 20,
             uploads: Some(pb::UploadLimits { max_bytes: 25 << 20, media_types: vec!["image/*".into()] }),
+            log_bytes: 0,
+            log_seconds: 0,
         }),
     }
 }
@@ -79,6 +81,8 @@ fn every_field_of_the_spec_is_checked() {
     assert_eq!(spec(|spec| spec.deletion_policy = "Keep".into()), "spec.deletion_policy");
     assert_eq!(spec(|spec| spec.replicas = 0), "spec.replicas");
     assert_eq!(spec(|spec| spec.segment_bytes = 0), "spec.segment_bytes");
+    assert_eq!(spec(|spec| spec.log_bytes = u64::MAX), "spec.log_bytes");
+    assert_eq!(spec(|spec| spec.log_seconds = u64::MAX), "spec.log_seconds");
     assert_eq!(spec(|spec| spec.uploads = None), "spec.uploads");
     assert_eq!(spec(|spec| spec.uploads.as_mut().unwrap().max_bytes = u64::MAX), "spec.uploads.max_bytes");
     assert_eq!(
