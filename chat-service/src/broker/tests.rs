@@ -216,12 +216,11 @@ async fn a_consumer_that_follows_another_of_its_stream_begins_where_it_asks() {
     let mut expected = 0;
     for _ in 0..60 {
         let mut consumer = broker.consume(STREAM, From::Offset(expected), 100).await.unwrap();
-        while let Ok(delivery) = timeout(Duration::from_millis(20), consumer.next()).await {
-            assert_eq!(delivery.unwrap().offset, expected);
+        for _ in 0..rand::random_range(1..6) {
+            assert_eq!(next(&mut consumer).await.unwrap().offset, expected);
             expected += 1;
         }
     }
-    assert!(expected > 100);
     writing.abort();
 }
 

@@ -5,21 +5,29 @@ use axum::extract::ConnectInfo;
 use axum::routing::get;
 use rcgen::{CertificateParams, KeyPair};
 use std::path::Path;
+use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-fn router() -> Router {
+fn router(arrived: Arc<Notify>) -> Router {
+    let slow = async move || {
+        arrived.notify_one();
+        sleep(Duration::from_millis(300)).await;
+    };
     Router::new()
         .route("/peer", get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.ip().to_string()))
         .route("/version", get(async |request: axum::extract::Request| format!("{:?}", request.version())))
-        .route("/slow", get(async || sleep(Duration::from_millis(300)).await))
+        .route("/slow", get(slow))
         .route("/stuck", get(async || std::future::pending::<()>().await))
 }
 
 struct Server {
     addr: SocketAddr,
     shutdown: Shutdown,
+    /// Told when a slow request has come.
+    arrived: Arc<Notify>,
     task: tokio::task::JoinHandle<Result<()>>,
 }
 
@@ -27,9 +35,10 @@ fn start(tls: Option<Tls>, drain: Duration) -> Server {
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let addr = listener.local_addr().unwrap();
     let shutdown = Shutdown::new();
-    let stop = shutdown.clone();
-    let task = tokio::spawn(async move { serve(listener, tls, router(), &stop, drain).await });
-    Server { addr, shutdown, task }
+    let (stop, arrived) = (shutdown.clone(), Arc::new(Notify::new()));
+    let router = router(arrived.clone());
+    let task = tokio::spawn(async move { serve(listener, tls, router, &stop, drain).await });
+    Server { addr, shutdown, arrived, task }
 }
 
 fn client() -> reqwest::ClientBuilder {
@@ -66,7 +75,7 @@ async fn a_request_that_runs_ends_before_the_server_does_and_no_new_one_begins()
     let server = start(None, LIMIT);
     let client = client().build().unwrap();
     let slow = tokio::spawn(client.get(format!("http://{}/slow", server.addr)).send());
-    sleep(Duration::from_millis(100)).await;
+    timeout(LIMIT, server.arrived.notified()).await.unwrap();
     server.shutdown.begin();
     assert_eq!(slow.await.unwrap().unwrap().status(), 200);
     timeout(LIMIT, server.task).await.unwrap().unwrap().unwrap();
