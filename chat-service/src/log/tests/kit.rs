@@ -201,7 +201,7 @@ impl Gateway {
 
     /// As a client does: again under the same id while the answer is a temporary error.
     pub(super) async fn insist(&self, draft: &Draft) -> Appended {
-        for _ in 0..200 {
+        for _ in 0..1_200 {
             match self.append(draft).await {
                 Ok(appended) => return appended,
                 Err(AppendError::Unavailable(_)) => sleep(Duration::from_millis(50)).await,
